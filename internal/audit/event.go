@@ -1,0 +1,178 @@
+package audit
+
+import (
+	"time"
+)
+
+// Event is one decision or action that the audit log keeps. Every kind of event is a type of this file, so that the
+// list below is the catalogue of all that the log can say.
+//
+// Events hold no secret: no field of theirs is a password, a token or a key.
+type Event interface {
+	// Kind is the event's name in the log, such as sign-in.
+	Kind() string
+	// Privileged events are synced to the disk before Record returns.
+	Privileged() bool
+}
+
+// Outcome says how a decision went.
+type Outcome string
+
+const (
+	Allowed Outcome = "allowed"
+	Refused Outcome = "refused"
+)
+
+// SignIn is an attempt to sign in, with the one answer that the client got.
+type SignIn struct {
+	Outcome   Outcome `json:"outcome"`
+	Reason    string  `json:"reason,omitempty"` // why refused: a Reason of package auth
+	Detail    string  `json:"detail,omitempty"` // the cause in words, such as upstream's reply
+	Session   string  `json:"session"`
+	Protocol  string  `json:"protocol"`
+	Login     string  `json:"login"`
+	Mailbox   string  `json:"mailbox,omitempty"`
+	Account   string  `json:"account,omitempty"`
+	Remote    string  `json:"remote"`
+	Mechanism string  `json:"mechanism"`
+	TLS       string  `json:"tls,omitempty"` // such as "TLS 1.3"; empty in clear
+	Client    string  `json:"client,omitempty"`
+	Password  string  `json:"password_id,omitempty"` // the id of the app password
+}
+
+// SessionBegin is an authenticated session that starts.
+type SessionBegin struct {
+	Session  string `json:"session"`
+	Protocol string `json:"protocol"`
+	Login    string `json:"login"`
+	Mailbox  string `json:"mailbox"`
+	Account  string `json:"account"`
+	Remote   string `json:"remote"`
+	TLS      string `json:"tls,omitempty"`
+	Password string `json:"password_id"`
+}
+
+// SessionEnd is an authenticated session that ended.
+type SessionEnd struct {
+	Session  string `json:"session"`
+	Protocol string `json:"protocol"`
+	Login    string `json:"login"`
+	Mailbox  string `json:"mailbox"`
+	Cause    string `json:"cause"`       // client-closed, upstream-closed, token-expired, idle, stopped, …
+	Duration int64  `json:"duration_ms"` // milliseconds
+	Received int64  `json:"received"`    // bytes from the client after it signed in
+	Sent     int64  `json:"sent"`        // bytes to the client after it signed in
+	Messages int    `json:"messages,omitempty"`
+}
+
+// Message is a submitted message and what became of it.
+type Message struct {
+	Outcome    Outcome  `json:"outcome"`
+	Reason     string   `json:"reason,omitempty"`
+	Session    string   `json:"session"`
+	Login      string   `json:"login"`
+	Mailbox    string   `json:"mailbox"`
+	Sender     string   `json:"sender"` // the reverse-path
+	Recipients []string `json:"recipients"`
+	Size       int64    `json:"size"`            // bytes
+	Reply      string   `json:"reply,omitempty"` // what the client was told
+}
+
+// TokenRefreshed is a new access token for an account.
+type TokenRefreshed struct {
+	Provider string    `json:"provider"`
+	Grant    string    `json:"grant"`
+	Account  string    `json:"account,omitempty"`
+	Expires  time.Time `json:"expires"`
+}
+
+// TokenRefused is a request for an access token that failed.
+type TokenRefused struct {
+	Provider      string `json:"provider"`
+	Grant         string `json:"grant"`
+	Account       string `json:"account,omitempty"`
+	Class         string `json:"class"`
+	Code          string `json:"code,omitempty"`
+	Suberror      string `json:"suberror,omitempty"`
+	AADSTS        []int  `json:"aadsts,omitempty"`
+	Advice        string `json:"advice,omitempty"`
+	CorrelationID string `json:"correlation_id,omitempty"`
+	TraceID       string `json:"trace_id,omitempty"`
+}
+
+// AccountEnrolled is a person's account whose tokens the gateway now keeps.
+type AccountEnrolled struct {
+	Provider string `json:"provider"`
+	Account  string `json:"account"`
+	TenantID string `json:"tid"`
+	ObjectID string `json:"oid"`
+	Method   string `json:"method"` // device-code
+	By       string `json:"by"`
+}
+
+// EnrolmentRefused is a sign-in that was not accepted for the account it was meant for. Its tokens are discarded.
+type EnrolmentRefused struct {
+	Provider string `json:"provider"`
+	Account  string `json:"account"`
+	Reason   string `json:"reason"`
+	SignedIn string `json:"signed_in,omitempty"` // who did sign in, as the provider calls them
+	By       string `json:"by"`
+}
+
+// PasswordIssued is a new app password.
+type PasswordIssued struct {
+	ID        string     `json:"password_id"`
+	Login     string     `json:"login"`
+	Label     string     `json:"label"`
+	Protocols []string   `json:"protocols"`
+	Networks  []string   `json:"networks,omitempty"`
+	LegacyTLS bool       `json:"legacy_tls,omitempty"`
+	Expires   *time.Time `json:"expires,omitempty"`
+	Evidence  string     `json:"evidence"` // the method of the evidence behind it
+	By        string     `json:"by"`
+}
+
+// PasswordRevoked is an app password that is no longer accepted.
+type PasswordRevoked struct {
+	ID    string `json:"password_id"`
+	Login string `json:"login"`
+	By    string `json:"by"`
+}
+
+// GatewayStarted is a gateway that accepts connections.
+type GatewayStarted struct {
+	Version   string   `json:"version"`
+	Config    string   `json:"config"` // SHA-256 of the configuration file, in hex
+	Listeners []string `json:"listeners"`
+}
+
+// GatewayStopped is a gateway that came to an orderly end.
+type GatewayStopped struct {
+	Sessions int `json:"sessions"` // sessions that the stop cut off
+}
+
+func (SignIn) Kind() string           { return "sign-in" }
+func (SessionBegin) Kind() string     { return "session-begin" }
+func (SessionEnd) Kind() string       { return "session-end" }
+func (Message) Kind() string          { return "message" }
+func (TokenRefreshed) Kind() string   { return "token-refreshed" }
+func (TokenRefused) Kind() string     { return "token-refused" }
+func (AccountEnrolled) Kind() string  { return "account-enrolled" }
+func (EnrolmentRefused) Kind() string { return "enrolment-refused" }
+func (PasswordIssued) Kind() string   { return "password-issued" }
+func (PasswordRevoked) Kind() string  { return "password-revoked" }
+func (GatewayStarted) Kind() string   { return "gateway-started" }
+func (GatewayStopped) Kind() string   { return "gateway-stopped" }
+
+func (SignIn) Privileged() bool           { return false }
+func (SessionBegin) Privileged() bool     { return false }
+func (SessionEnd) Privileged() bool       { return false }
+func (Message) Privileged() bool          { return false }
+func (TokenRefreshed) Privileged() bool   { return false }
+func (TokenRefused) Privileged() bool     { return false }
+func (AccountEnrolled) Privileged() bool  { return true }
+func (EnrolmentRefused) Privileged() bool { return true }
+func (PasswordIssued) Privileged() bool   { return true }
+func (PasswordRevoked) Privileged() bool  { return true }
+func (GatewayStarted) Privileged() bool   { return true }
+func (GatewayStopped) Privileged() bool   { return true }
