@@ -1,0 +1,102 @@
+// Package config is the configuration file: its types, its defaults, and the rules that it must keep.
+//
+// One YAML file, read strictly. [Load] gives either a configuration that is whole and consistent, or every problem that
+// the file has, each with its line, its column and what to do about it. Secrets are never in the file: it names where
+// they are. The package builds nothing and connects to nothing.
+//
+// What a setting means for an administrator stands in the jsonschema_description of its field, and nowhere else: the
+// JSON Schema and docs/configuration.md are made from it.
+package config
+
+import "net/netip"
+
+// Config is a validated configuration. Its paths are absolute, its defaults filled in.
+type Config struct {
+	Domain       string               `yaml:"domain" jsonschema_description:"The gateway's host name: in greetings, in Received lines, and what clients connect to."`
+	Store        string               `yaml:"store,omitempty" jsonschema_description:"Where the state is kept: sqlite:FILE. Default sqlite:postern.db."`
+	KeysFile     string               `yaml:"keys_file,omitempty" jsonschema_description:"The keys that seal tokens and key the hashes of app passwords; made with mode 0600 on the first start. Back it up apart from the store. Default postern.keys."`
+	AuditFile    string               `yaml:"audit_file,omitempty" jsonschema_description:"The audit log, one JSON line for each decision. Default postern.audit."`
+	Certificates []Certificate        `yaml:"certificates,omitempty" jsonschema_description:"The certificates that listeners show. The one that fits the name that the client asked for is chosen."`
+	Providers    map[string]*Provider `yaml:"providers" jsonschema_description:"Where tokens come from and where mail goes, by a name of your choice."`
+	Listeners    []Listener           `yaml:"listeners" jsonschema_description:"The addresses on which clients are served."`
+	Policies     map[string]*Policy   `yaml:"policies" jsonschema_description:"Sets of rules for sessions, by a name of your choice."`
+	Users        []User               `yaml:"users" jsonschema_description:"Which login is for which mailbox. The first entry that fits a login decides."`
+
+	// Digest is the SHA-256 of the file as it was read, in hex.
+	Digest string `yaml:"-"`
+	// Warnings are settings that are accepted and do less than they say.
+	Warnings []Problem `yaml:"-"`
+}
+
+// Certificate is where a certificate comes from.
+type Certificate struct {
+	Files *CertificateFiles `yaml:"files" jsonschema_description:"A certificate in files. They are read again when they change."`
+}
+
+// CertificateFiles are a certificate chain and its key in PEM.
+type CertificateFiles struct {
+	Cert string `yaml:"cert" jsonschema_description:"The certificate in PEM, the chain behind it."`
+	Key  string `yaml:"key" jsonschema_description:"The private key in PEM. Others may not be able to read the file."`
+}
+
+// TLSMode says how a listener protects its connections.
+type TLSMode string
+
+const (
+	// Implicit: TLS from the first byte (RFC 8314).
+	Implicit TLSMode = "implicit"
+	// StartTLS: in clear until STARTTLS, which is demanded before a sign-in.
+	StartTLS TLSMode = "starttls"
+	// Optional: STARTTLS is offered, and a sign-in in clear is accepted.
+	Optional TLSMode = "optional"
+)
+
+// Listener is an address on which clients are served.
+type Listener struct {
+	Protocol  string         `yaml:"protocol" jsonschema:"enum=imap,enum=smtp" jsonschema_description:"What is spoken: imap or smtp."`
+	Address   string         `yaml:"address" jsonschema_description:"host:port, or :port for every address of the machine."`
+	TLS       TLSMode        `yaml:"tls" jsonschema:"enum=implicit,enum=starttls,enum=optional" jsonschema_description:"implicit: TLS from the first byte. starttls: STARTTLS before a sign-in. optional: a sign-in in clear is accepted as well; needs networks."`
+	LegacyTLS bool           `yaml:"legacy_tls,omitempty" jsonschema_description:"TLS 1.0 and 1.1 for old devices. Not in this version."`
+	Networks  []netip.Prefix `yaml:"networks,omitempty" jsonschema_description:"Who may connect, such as 10.0.8.0/24. Nothing means everybody."`
+}
+
+// Policy is a named set of rules for sessions.
+type Policy struct {
+	Name      string         `yaml:"-"`
+	Protocols []string       `yaml:"protocols" jsonschema:"enum=imap,enum=smtp" jsonschema_description:"What its logins may use: imap, smtp."`
+	Networks  []netip.Prefix `yaml:"networks,omitempty" jsonschema_description:"From where its logins may sign in. Nothing means from everywhere."`
+	MFA       MFA            `yaml:"mfa,omitempty" jsonschema_description:"What has to stand behind an app password. Not enforced in this version."`
+	Limits    Limits         `yaml:"limits,omitempty" jsonschema_description:"How much one login may do."`
+	Send      Send           `yaml:"send,omitempty" jsonschema_description:"What its logins may send."`
+}
+
+// MFA says which evidence of a second factor an app password needs, and for how long it counts.
+type MFA struct {
+	Evidence []string `yaml:"evidence,omitempty" jsonschema_description:"Accepted proofs of a second factor: totp, passkey, acrs:c1 to acrs:c99, amr:mfa."`
+	MaxAge   Duration `yaml:"max_age,omitempty" jsonschema:"type=string" jsonschema_description:"How long a proof counts, such as 90d."`
+}
+
+// Limits bound what one login may do. Zero means no limit of ours.
+type Limits struct {
+	Connections       int `yaml:"connections,omitempty" jsonschema_description:"Sessions at once."`
+	MessagesPerMinute int `yaml:"messages_per_minute,omitempty" jsonschema_description:"Messages in a minute. Not enforced in this version."`
+	RecipientsPerDay  int `yaml:"recipients_per_day,omitempty" jsonschema_description:"Recipients in a day. Not enforced in this version."`
+}
+
+// Send is the sending policy.
+type Send struct {
+	From       string   `yaml:"from,omitempty" jsonschema:"enum=pass,enum=rewrite,enum=refuse" jsonschema_description:"What happens to a sender that is not the mailbox: pass, rewrite or refuse. Only pass, the default, in this version."`
+	Recipients []string `yaml:"recipients,omitempty" jsonschema_description:"To whom may be sent: addresses, or *@domain. Not enforced in this version."`
+	Delivery   string   `yaml:"delivery,omitempty" jsonschema:"enum=auto,enum=direct,enum=queue" jsonschema_description:"auto, direct or queue. This version delivers direct, whatever stands here: a message is accepted when Exchange Online has accepted it."`
+}
+
+// User maps a login, or every login of a domain, to a mailbox and the account that opens it.
+type User struct {
+	Login    string `yaml:"login,omitempty" jsonschema_description:"The name that the client types: an address, or any name."`
+	Match    string `yaml:"match,omitempty" jsonschema_description:"Instead of login: *@domain, for every login of a domain."`
+	Mailbox  string `yaml:"mailbox,omitempty" jsonschema_description:"The mailbox's address. Default: the login."`
+	Account  string `yaml:"account,omitempty" jsonschema_description:"With a delegated grant, the person whose token opens the mailbox, as their user principal name. Default: the mailbox."`
+	Provider string `yaml:"provider" jsonschema_description:"The name of the provider."`
+	Grant    string `yaml:"grant" jsonschema:"enum=delegated,enum=application" jsonschema_description:"delegated: a person signed in once and consented. application: the gateway asks in its own name."`
+	Policy   string `yaml:"policy" jsonschema_description:"The name of the policy."`
+}

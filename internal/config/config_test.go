@@ -1,0 +1,281 @@
+package config
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"math/big"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write what the code says into the gallery; then read the difference")
+
+// gallery is a folder in which the files that a configuration names are there.
+func gallery(t testing.TB) string {
+	t.Helper()
+	folder := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for name, content := range map[string][]byte{
+		"mail.pem": certificate, "ca.pem": certificate, "broken.pem": []byte("no certificate"),
+		"mail.key":   pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
+		"app.pem":    certificate,
+		"app.secret": []byte("s3cr3t-of-the-app\n"), "empty.secret": nil, "open.secret": []byte("s3cr3t"),
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(folder, "open.secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// TestBadGallery holds every way to be wrong against the words that an administrator gets to read.
+func TestBadGallery(t *testing.T) {
+	folder := gallery(t)
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) < 35 {
+		t.Fatalf("the gallery has %d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = parse("postern.yaml", content, folder)
+			var problems Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("got %v, want problems", err)
+			}
+			got := problems.Error() + "\n"
+			golden := strings.TrimSuffix(file, ".yaml") + ".want"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("problems differ (-want +got):\n%s", diff)
+			}
+			if strings.Contains(got, "s3cr3t") {
+				t.Error("a secret shows")
+			}
+		})
+	}
+}
+
+func TestGood(t *testing.T) {
+	folder := gallery(t)
+	files, err := filepath.Glob("testdata/good/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := parse("postern.yaml", content, folder)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if want := "sqlite:" + filepath.Join(folder, "postern.db"); c.Store != want {
+			t.Errorf("%s: store %q, want %q", file, c.Store, want)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	content, err := os.ReadFile("testdata/good/design.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse("postern.yaml", content, gallery(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, warning := range c.Warnings {
+		got = append(got, warning.Path)
+		if warning.Line == 0 {
+			t.Errorf("%s has no line", warning)
+		}
+	}
+	want := []string{"policies.device.limits.messages_per_minute", "policies.device.send.from", "policies.device.send.delivery",
+		"policies.device.send.recipients", "policies.person.mfa", "policies.person.limits.messages_per_minute",
+		"policies.person.limits.recipients_per_day"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("warnings differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadNamesAFileThatIsNotThere(t *testing.T) {
+	_, err := Load("testdata/nowhere.yaml")
+	if want := "testdata/nowhere.yaml: cannot be read: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		p    Provider
+		want Resolved
+	}{
+		{"worldwide by default", Provider{Tenant: "contoso.com"}, Resolved{
+			Authority: "https://login.microsoftonline.com/contoso.com", IMAP: "outlook.office365.com:993", SMTP: "smtp.office365.com:587",
+			DelegatedResource: "https://outlook.office.com", ApplicationResource: "https://outlook.office365.com"}},
+		{"china", Provider{Tenant: "contoso.cn", Cloud: "china"}, Resolved{
+			Authority: "https://login.partner.microsoftonline.cn/contoso.cn", IMAP: "partner.outlook.cn:993", SMTP: "smtp.partner.outlook.cn:587",
+			DelegatedResource: "https://partner.outlook.cn", ApplicationResource: "https://partner.outlook.cn"}},
+		{"own endpoints beside the cloud's", Provider{Tenant: "t", Endpoints: Endpoints{Authority: "https://localhost:8443/other", IMAP: "localhost:1993", CAFile: "/ca.pem"}}, Resolved{
+			Authority: "https://localhost:8443/other", IMAP: "localhost:1993", SMTP: "smtp.office365.com:587",
+			DelegatedResource: "https://outlook.office.com", ApplicationResource: "https://outlook.office365.com", CAFile: "/ca.pem"}},
+		{"tenant added to a bare authority", Provider{Tenant: "contoso.com", Endpoints: Endpoints{Authority: "https://localhost:8443/", Resource: "https://mail.test"}}, Resolved{
+			Authority: "https://localhost:8443/contoso.com", IMAP: "outlook.office365.com:993", SMTP: "smtp.office365.com:587",
+			DelegatedResource: "https://mail.test", ApplicationResource: "https://mail.test"}},
+	} {
+		if diff := cmp.Diff(test.want, test.p.Resolve()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+func TestClientSecret(t *testing.T) {
+	folder := gallery(t)
+	t.Setenv("POSTERN_TEST_SECRET", "from the environment")
+	t.Setenv("CREDENTIALS_DIRECTORY", folder)
+	for _, test := range []struct {
+		p    Provider
+		want string
+	}{
+		{Provider{}, ""},
+		{Provider{ClientSecretFile: filepath.Join(folder, "app.secret")}, "s3cr3t-of-the-app"},
+		{Provider{ClientSecretEnv: "POSTERN_TEST_SECRET"}, "from the environment"},
+		{Provider{ClientSecretCredential: "app.secret"}, "s3cr3t-of-the-app"},
+	} {
+		got, err := test.p.ClientSecret()
+		if err != nil || got.Reveal() != test.want {
+			t.Errorf("%+v: got %q, %v; want %q", test.p, got.Reveal(), err, test.want)
+		}
+	}
+	for _, p := range []Provider{
+		{ClientSecretCredential: "../app.secret"}, {ClientSecretCredential: "nowhere"}, {ClientSecretEnv: "POSTERN_TEST_UNSET"},
+		{ClientSecretFile: filepath.Join(folder, "open.secret")}, {ClientSecretFile: filepath.Join(folder, "empty.secret")},
+	} {
+		if got, err := p.ClientSecret(); err == nil {
+			t.Errorf("%+v: got %q, want an error", p, got.Reveal())
+		}
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{"90d": 90 * 24 * time.Hour, "2w": 14 * 24 * time.Hour, "12h": 12 * time.Hour, "1h30m": 90 * time.Minute, "0d": 0} {
+		if got, err := ParseDuration(text); err != nil || time.Duration(got) != want {
+			t.Errorf("ParseDuration(%q) = %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "d", "-1d", "-5m", "1.5d", "90", "99999999d", "90 d"} {
+		if got, err := ParseDuration(text); err == nil {
+			t.Errorf("ParseDuration(%q) = %v, want an error", text, got)
+		}
+	}
+}
+
+// TestSchemaKnowsEverySetting: a setting that an editor would mark as unknown, or has nothing to say about, is a
+// setting without a description.
+func TestSchemaKnowsEverySetting(t *testing.T) {
+	text, err := Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Defs map[string]struct {
+			Properties map[string]struct{ Description string }
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
+		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Policy](),
+		reflect.TypeFor[MFA](), reflect.TypeFor[Limits](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
+		for name := range settings(kind) {
+			if schema.Defs[kind.Name()].Properties[name].Description == "" {
+				t.Errorf("the schema does not describe %s.%s", kind.Name(), name)
+			}
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/bad/*.yaml", "testdata/good/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(content)
+		}
+	}
+	folder := gallery(f)
+	f.Fuzz(func(t *testing.T, content []byte) {
+		c, err := parse("postern.yaml", content, folder)
+		if err == nil {
+			// What was accepted means the same to the YAML library's own reading of it.
+			var again Config
+			if yamlErr := yaml.Unmarshal(content, &again); yamlErr == nil && again.Domain != c.Domain {
+				t.Fatalf("domain %q is %q to the library", c.Domain, again.Domain)
+			}
+			return
+		}
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) == 0 {
+			t.Fatalf("got %v, want problems", err)
+		}
+		lines := bytes.Count(content, []byte("\n")) + bytes.Count(content, []byte("\r")) + 1
+		for _, p := range problems {
+			if p.Line > lines {
+				t.Fatalf("line %d of %d: %s", p.Line, lines, p)
+			}
+		}
+	})
+}

@@ -1,0 +1,279 @@
+package config
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	protocols  = []string{"imap", "smtp"}
+	tlsModes   = []string{string(Implicit), string(StartTLS), string(Optional)}
+	senders    = []string{"pass", "rewrite", "refuse"}
+	deliveries = []string{"auto", "direct", "queue"}
+)
+
+// validator holds a decoded file against its rules, and fills in its defaults.
+type validator struct {
+	*decoder
+	config   *Config
+	folder   string
+	unread   []string // settings that the decoder has reported
+	warnings []Problem
+}
+
+// wrong reports a problem with the value at path, or where that is not set, with what it is missing from. What could not
+// even be read is not reported once more.
+func (v *validator) wrong(path, format string, arguments ...any) {
+	for _, earlier := range v.unread {
+		if earlier == path || strings.HasPrefix(path, earlier+".") || strings.HasPrefix(path, earlier+"[") || strings.HasPrefix(earlier, path+".") {
+			return
+		}
+	}
+	v.problems = append(v.problems, v.locate(path, fmt.Sprintf(format, arguments...)))
+}
+
+func (v *validator) warn(path, format string, arguments ...any) {
+	v.warnings = append(v.warnings, v.locate(path, fmt.Sprintf(format, arguments...)))
+}
+
+func (v *validator) locate(path, message string) Problem {
+	p := Problem{File: v.file, Path: path, Message: message}
+	for at := path; ; {
+		if position := v.positions[at]; position != nil {
+			p.Line, p.Column = position.Line, position.Column
+			return p
+		}
+		cut := strings.LastIndexAny(at, ".[")
+		if cut < 0 {
+			return p
+		}
+		at = at[:cut]
+	}
+}
+
+// oneOf reports a value that is not among the known ones.
+func (v *validator) oneOf(path, value string, known []string) bool {
+	if value == "" {
+		v.wrong(path, "missing; want %s", strings.Join(known, ", "))
+		return false
+	}
+	if !slices.Contains(known, value) {
+		v.wrong(path, "%s", unknownValue(value, known))
+		return false
+	}
+	return true
+}
+
+// absolute gives a path of the file's as an absolute one.
+func (v *validator) absolute(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(v.folder, path)
+}
+
+func (v *validator) validate() {
+	c := v.config
+	for _, p := range v.problems {
+		v.unread = append(v.unread, p.Path)
+	}
+	if !isHostName(c.Domain) {
+		v.wrong("domain", "want the gateway's host name, such as mail.example.com")
+	}
+	v.state()
+	v.certificates()
+	v.providers()
+	v.listeners()
+	v.policies()
+	v.users()
+	slices.SortStableFunc(v.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
+// state looks at the files that the gateway writes.
+func (v *validator) state() {
+	c := v.config
+	kind, file, found := strings.Cut(cmp.Or(c.Store, "sqlite:postern.db"), ":")
+	switch {
+	case kind == "postgres":
+		v.wrong("store", "PostgreSQL arrives with a later version; use sqlite:FILE")
+	case kind != "sqlite" || !found || file == "":
+		v.wrong("store", "want sqlite:FILE")
+	default:
+		c.Store = "sqlite:" + v.absolute(file)
+	}
+	c.KeysFile = v.absolute(cmp.Or(c.KeysFile, "postern.keys"))
+	c.AuditFile = v.absolute(cmp.Or(c.AuditFile, "postern.audit"))
+}
+
+func (v *validator) certificates() {
+	for i, certificate := range v.config.Certificates {
+		path := fmt.Sprintf("certificates[%d].files", i)
+		files := certificate.Files
+		if files == nil || files.Cert == "" || files.Key == "" {
+			v.wrong(path, "want {cert: FILE, key: FILE}")
+			continue
+		}
+		files.Cert, files.Key = v.absolute(files.Cert), v.absolute(files.Key)
+		if _, err := tls.LoadX509KeyPair(files.Cert, files.Key); err != nil {
+			v.wrong(path, "%s and %s: %v", v.shown(files.Cert), v.shown(files.Key), v.fileError(err))
+		}
+	}
+}
+
+// shown gives a path as people wrote it.
+func (v *validator) shown(path string) string {
+	if relative, err := filepath.Rel(v.folder, path); err == nil && filepath.IsLocal(relative) {
+		return relative
+	}
+	return path
+}
+
+// fileError makes an error about a file short: which file, and what the operating system said.
+func (v *validator) fileError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("%s: %w", v.shown(path.Path), path.Err)
+	}
+	return err
+}
+
+func (v *validator) listeners() {
+	if len(v.config.Listeners) == 0 {
+		v.wrong("listeners", "there is none; a gateway needs one at least, such as {protocol: imap, address: \":993\", tls: implicit}")
+	}
+	if len(v.config.Listeners) > 0 && len(v.config.Certificates) == 0 {
+		v.wrong("certificates", "there is none; listeners need one at least, such as - files: {cert: mail.pem, key: mail.key}")
+	}
+	addresses := make(map[string]int) // address → index of the listener that has it
+	for i, l := range v.config.Listeners {
+		path := fmt.Sprintf("listeners[%d]", i)
+		v.oneOf(path+".protocol", l.Protocol, protocols)
+		v.oneOf(path+".tls", string(l.TLS), tlsModes)
+		if err := checkAddress(l.Address, true); err != nil {
+			v.wrong(path+".address", "%v", err)
+		} else if first, taken := addresses[l.Address]; taken && !strings.HasSuffix(l.Address, ":0") {
+			v.wrong(path+".address", "%s is the address of listeners[%d] already", l.Address, first)
+		} else {
+			addresses[l.Address] = i
+		}
+		if l.TLS == Optional && len(l.Networks) == 0 {
+			v.wrong(path+".tls", "optional lets passwords cross the network in clear; say for which networks with networks: [10.0.8.0/24]")
+		}
+		if l.LegacyTLS {
+			v.wrong(path+".legacy_tls", "TLS below 1.2 arrives with a later version; leave it out")
+		}
+	}
+}
+
+// checkAddress looks at a host and port. A listener may leave the host out and have port 0.
+func checkAddress(address string, listen bool) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not an address; want host:port", address)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 && !listen {
+		return fmt.Errorf("%q is not a port; want a number from 1 to 65535", port)
+	}
+	if host == "" && listen {
+		return nil
+	}
+	if _, err := netip.ParseAddr(host); err != nil && !isHostName(host) {
+		return fmt.Errorf("%q is not a host", host)
+	}
+	return nil
+}
+
+// isHostName reports whether s is a host name (RFC 1123 section 2.1).
+func isHostName(s string) bool {
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notHostByte) {
+			return false
+		}
+	}
+	return true
+}
+
+func notHostByte(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-')
+}
+
+func (v *validator) policies() {
+	if len(v.config.Policies) == 0 {
+		v.wrong("policies", "there is none; a gateway needs one at least, such as device: {protocols: [smtp]}")
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.config.Policies)) {
+		path, p := "policies."+name, v.config.Policies[name]
+		p.Name = name
+		if len(p.Protocols) == 0 {
+			v.wrong(path+".protocols", "missing; want a list of %s", strings.Join(protocols, ", "))
+		}
+		for i, protocol := range p.Protocols {
+			v.oneOf(fmt.Sprintf("%s.protocols[%d]", path, i), protocol, protocols)
+		}
+		v.mfa(path+".mfa", p.MFA)
+		v.limits(path+".limits", p.Limits)
+		v.send(path+".send", p.Send)
+	}
+}
+
+func (v *validator) mfa(path string, m MFA) {
+	for i, evidence := range m.Evidence {
+		if !isEvidence(evidence) {
+			v.wrong(fmt.Sprintf("%s.evidence[%d]", path, i), "%s", unknownValue(evidence, []string{"totp", "passkey", "acrs:c1", "amr:mfa"}))
+		}
+	}
+	if len(m.Evidence) > 0 || m.MaxAge > 0 {
+		v.warn(path, "evidence is recorded and not yet demanded by this version")
+	}
+}
+
+// isEvidence reports whether s names a proof of a second factor; authentication contexts are c1 to c99 (reference F.4).
+func isEvidence(s string) bool {
+	if context, ok := strings.CutPrefix(s, "acrs:c"); ok {
+		n, err := strconv.ParseUint(context, 10, 8)
+		return err == nil && n >= 1 && n <= 99 && context[0] != '0'
+	}
+	return s == "totp" || s == "passkey" || s == "amr:mfa"
+}
+
+func (v *validator) limits(path string, l Limits) {
+	if l.MessagesPerMinute > 0 {
+		v.warn(path+".messages_per_minute", "not enforced by this version; Exchange Online's own limit holds")
+	}
+	if l.RecipientsPerDay > 0 {
+		v.warn(path+".recipients_per_day", "not enforced by this version; Exchange Online's own limit holds")
+	}
+}
+
+func (v *validator) send(path string, s Send) {
+	if s.From != "" && v.oneOf(path+".from", s.From, senders) && s.From != "pass" {
+		v.warn(path+".from", "not enforced by this version: senders pass as they are, and Exchange Online refuses those that the mailbox may not send as")
+	}
+	if s.Delivery != "" && v.oneOf(path+".delivery", s.Delivery, deliveries) && s.Delivery != "direct" {
+		v.warn(path+".delivery", "this version delivers direct: a message is accepted when Exchange Online has accepted it")
+	}
+	for i, pattern := range s.Recipients {
+		if !isAddress(strings.Replace(pattern, "*@", "any@", 1)) {
+			v.wrong(fmt.Sprintf("%s.recipients[%d]", path, i), "want an address or *@domain")
+		}
+	}
+	if len(s.Recipients) > 0 {
+		v.warn(path+".recipients", "not enforced by this version")
+	}
+}

@@ -1,0 +1,93 @@
+package config
+
+import (
+	"crypto/x509"
+	"maps"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	guid = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
+	// sharedTenants are Entra's names for more than one tenant.
+	sharedTenants = []string{"common", "organizations", "consumers"}
+)
+
+func (v *validator) providers() {
+	if len(v.config.Providers) == 0 {
+		v.wrong("providers", "there is none; a gateway needs one at least")
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.config.Providers)) {
+		p := v.config.Providers[name]
+		p.Name = name
+		v.provider("providers."+name, p)
+	}
+}
+
+func (v *validator) provider(path string, p *Provider) {
+	v.oneOf(path+".kind", p.Kind, []string{"microsoft"})
+	switch {
+	case slices.Contains(sharedTenants, strings.ToLower(p.Tenant)):
+		v.wrong(path+".tenant", "%q is not one tenant; accounts of others could sign in. Give the tenant's id or domain", p.Tenant)
+	case !guid.MatchString(p.Tenant) && !(isHostName(p.Tenant) && strings.Contains(p.Tenant, ".")):
+		v.wrong(path+".tenant", "want the tenant's id or one of its domains, such as contoso.onmicrosoft.com")
+	}
+	if !guid.MatchString(p.ClientID) {
+		v.wrong(path+".client_id", "want the application (client) id, a GUID; az ad app list --display-name Postern --query [].appId shows it")
+	}
+	if p.Cloud != "" {
+		v.oneOf(path+".cloud", p.Cloud, slices.Sorted(maps.Keys(clouds)))
+	}
+	v.endpoints(path+".endpoints", &p.Endpoints)
+	v.credential(path, p)
+}
+
+// credential looks at where the application's secret or certificate is, and whether it is there.
+func (v *validator) credential(path string, p *Provider) {
+	p.ClientSecretFile, p.ClientCertificateFile = v.absolute(p.ClientSecretFile), v.absolute(p.ClientCertificateFile)
+	sources := append(p.secretSources(), p.certificateSources()...)
+	if len(sources) > 1 {
+		v.wrong(path+"."+sources[1].key, "the application's credential is named by %s already; keep one of them", sources[0].key)
+		return
+	}
+	for _, source := range sources {
+		if _, err := source.read(); err != nil {
+			v.wrong(path+"."+source.key, "%s", strings.ReplaceAll(err.Error(), v.folder+string(os.PathSeparator), ""))
+		}
+	}
+}
+
+func (v *validator) endpoints(path string, e *Endpoints) {
+	for _, address := range []struct{ key, value string }{{"imap", e.IMAP}, {"smtp", e.SMTP}} {
+		if address.value == "" {
+			continue
+		}
+		if err := checkAddress(address.value, false); err != nil {
+			v.wrong(path+"."+address.key, "%v", err)
+		}
+	}
+	for _, address := range []struct{ key, value string }{{"authority", e.Authority}, {"resource", e.Resource}} {
+		if address.value != "" && !isHTTPS(address.value) {
+			v.wrong(path+"."+address.key, "want an https URL")
+		}
+	}
+	if e.CAFile == "" {
+		return
+	}
+	e.CAFile = v.absolute(e.CAFile)
+	pem, err := os.ReadFile(e.CAFile)
+	switch {
+	case err != nil:
+		v.wrong(path+".ca_file", "%v", v.fileError(err))
+	case !x509.NewCertPool().AppendCertsFromPEM(pem):
+		v.wrong(path+".ca_file", "%s has no certificate in PEM", v.shown(e.CAFile))
+	}
+}
+
+func isHTTPS(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}

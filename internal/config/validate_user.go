@@ -1,0 +1,101 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// maxName is the longest login or address in bytes.
+const maxName = 254
+
+func (v *validator) users() {
+	first := make(map[string]int) // login or match in lower case → index of its first entry
+	for i, u := range v.config.Users {
+		path := fmt.Sprintf("users[%d]", i)
+		v.name(path, u)
+		key := strings.ToLower(u.Login + u.Match)
+		if earlier, taken := first[key]; taken && key != "" {
+			v.wrong(path, "%s is in users[%d] already; the first entry decides, so remove one", key, earlier)
+		} else {
+			first[key] = i
+		}
+		if providers := slices.Sorted(maps.Keys(v.config.Providers)); len(providers) > 0 {
+			v.oneOf(path+".provider", u.Provider, providers)
+		}
+		if policies := slices.Sorted(maps.Keys(v.config.Policies)); len(policies) > 0 {
+			v.oneOf(path+".policy", u.Policy, policies)
+		}
+		if v.oneOf(path+".grant", u.Grant, []string{"delegated", "application"}) {
+			v.grant(path, u)
+		}
+	}
+	v.unreachable(first)
+}
+
+// name looks at what the client types and which mailbox that is.
+func (v *validator) name(path string, u User) {
+	switch {
+	case u.Login == "" && u.Match == "":
+		v.wrong(path, "want a login, or match: \"*@domain\"")
+	case u.Login != "" && u.Match != "":
+		v.wrong(path+".match", "has a login as well; keep one of them")
+	case u.Match != "":
+		domain, ok := strings.CutPrefix(u.Match, "*@")
+		if !ok || !isHostName(domain) {
+			v.wrong(path+".match", "want *@domain")
+		}
+		if u.Mailbox != "" {
+			v.wrong(path+".mailbox", "goes with a login; under match the mailbox is the login")
+		}
+		return
+	case !isLogin(u.Login):
+		v.wrong(path+".login", "want one word of at most %d letters without spaces", maxName)
+		return
+	}
+	switch {
+	case u.Mailbox != "" && !isAddress(u.Mailbox):
+		v.wrong(path+".mailbox", "want the mailbox's address")
+	case u.Mailbox == "" && u.Login != "" && !isAddress(u.Login):
+		v.wrong(path+".mailbox", "missing; %s is not an address, so say whose mailbox it opens", u.Login)
+	}
+}
+
+func (v *validator) grant(path string, u User) {
+	switch u.Grant {
+	case "application":
+		if u.Account != "" {
+			v.wrong(path+".account", "goes with grant: delegated; with application the gateway's own application is the account")
+		}
+		if p := v.config.Providers[u.Provider]; p != nil && !p.HasCredential() {
+			v.wrong(path+".grant", "application needs client_secret_file or client_certificate_file in provider %s", u.Provider)
+		}
+	case "delegated":
+		if u.Account != "" && !isAddress(u.Account) {
+			v.wrong(path+".account", "want the person's user principal name, such as alice@contoso.com")
+		}
+	}
+}
+
+// unreachable warns of logins that a match before them takes.
+func (v *validator) unreachable(first map[string]int) {
+	for i, u := range v.config.Users {
+		_, domain, _ := strings.Cut(strings.ToLower(u.Login), "@")
+		if earlier, ok := first["*@"+domain]; ok && earlier < i && u.Login != "" {
+			v.warn(fmt.Sprintf("users[%d]", i), "never used: %s in users[%d] fits first; put it before that", v.config.Users[earlier].Match, earlier)
+		}
+	}
+}
+
+// isLogin reports whether s can be typed as a login: anything that no protocol's message could be altered by.
+func isLogin(s string) bool {
+	return s != "" && len(s) <= maxName && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || !unicode.IsPrint(r) })
+}
+
+// isAddress reports whether s looks like a mailbox's address.
+func isAddress(s string) bool {
+	local, domain, ok := strings.Cut(s, "@")
+	return ok && local != "" && isLogin(s) && isHostName(domain) && strings.Contains(domain, ".") && !strings.ContainsAny(local, `<>()[]\,;:"`)
+}
