@@ -69,6 +69,7 @@ type SessionEnd struct {
 type Message struct {
 	Outcome    Outcome  `json:"outcome"`
 	Reason     string   `json:"reason,omitempty"`
+	Detail     string   `json:"detail,omitempty"` // the cause in words, such as upstream's reply
 	Session    string   `json:"session"`
 	Login      string   `json:"login"`
 	Mailbox    string   `json:"mailbox"`

@@ -154,8 +154,23 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Unread puts bytes that Read gave back before what has been read ahead, to be read again.
+func (r *Reader) Unread(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	rest := r.buffer[r.start:r.end]
+	buffer := make([]byte, max(firstBuffer, len(p)+len(rest)))
+	r.start, r.end = 0, copy(buffer, p)
+	r.end += copy(buffer[r.end:], rest)
+	r.buffer = buffer
+}
+
 // Buffered gives the number of bytes that have been read ahead.
 func (r *Reader) Buffered() int { return r.end - r.start }
+
+// HasLine reports whether the next line has been read ahead whole, so that ReadLine will not wait.
+func (r *Reader) HasLine() bool { return bytes.IndexByte(r.buffer[r.start:r.end], '\n') >= 0 }
 
 // Drain takes what has been read ahead out of the reader, in memory of the caller's own; nil when there is nothing.
 // It is how a relay takes over, and how a STARTTLS forgets what came before the handshake (RFC 3207 section 4.2).

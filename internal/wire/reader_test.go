@@ -124,7 +124,7 @@ func TestEveryByteComesOnce(t *testing.T) {
 		want := input.String()
 		r := NewReader(&splitReader{t: t, rest: input.Bytes()}, 1000)
 		for output.Len() < len(want) {
-			switch rapid.IntRange(0, 3).Draw(t, "way") {
+			switch rapid.IntRange(0, 4).Draw(t, "way") {
 			case 0, 1:
 				line, err := r.ReadLine()
 				if err == nil {
@@ -145,6 +145,15 @@ func TestEveryByteComesOnce(t *testing.T) {
 				if r.Buffered() > 0 {
 					output.Write(r.Drain())
 				}
+			case 4:
+				portion := make([]byte, rapid.IntRange(1, 900).Draw(t, "portion"))
+				n, err := r.Read(portion)
+				if err != nil {
+					t.Fatal(err)
+				}
+				back := rapid.IntRange(0, n).Draw(t, "back")
+				output.Write(portion[:n-back])
+				r.Unread(portion[n-back : n])
 			}
 		}
 		if got := output.String(); got != want {
