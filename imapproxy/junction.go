@@ -1,0 +1,146 @@
+package imapproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	"postern/auth"
+	"postern/auth/token"
+	"postern/internal/audit"
+	"postern/internal/relay"
+	"postern/internal/session"
+)
+
+// junction is a client's connection together with its mailbox upstream, from the moment that the gate lets it be
+// opened until both are closed.
+type junction struct {
+	dialogue *dialogue
+	live     *session.Live // its place in the register; nil before it has one
+
+	mu       sync.Mutex
+	upstream *mailbox // nil before it is open
+	cause    string   // why somebody else ended the session; empty while nobody has
+}
+
+// open takes a place in the register and opens the mailbox that the grant is for.
+func (j *junction) open(ctx context.Context, grant auth.Grant) error {
+	d := j.dialogue
+	live, ok := d.proxy.Sessions.AddWithin(grant.Policy.Limits.Connections, session.Info{
+		ID:       d.conn.Session,
+		Protocol: string(auth.IMAP),
+		Login:    grant.Login,
+		Mailbox:  grant.Mailbox,
+		Account:  grant.Account.String(),
+		Password: grant.Password,
+		Remote:   d.conn.Remote,
+		Started:  d.proxy.Now(),
+	}, j.cut)
+	if !ok {
+		return auth.ErrTooManySessions
+	}
+	j.live = live
+	upstream, ok := d.proxy.Upstreams[grant.Account.Provider]
+	if !ok {
+		return fmt.Errorf("provider %q has no IMAP upstream", grant.Account.Provider)
+	}
+	return d.proxy.Tokens.Use(ctx, grant.Account, func(ctx context.Context, access token.Access) error {
+		mailbox, err := openMailbox(ctx, upstream, grant.User, access.Token)
+		if err != nil {
+			return err
+		}
+		return j.keep(mailbox)
+	})
+}
+
+// keep takes the open mailbox, unless the session has been cut off while it was being opened.
+func (j *junction) keep(m *mailbox) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.upstream = m
+	if j.cause != "" {
+		return errors.New("the session was cut off: " + j.cause)
+	}
+	return nil
+}
+
+// cut ends the session for a cause of somebody else's, without waiting for its end. It closes the sockets below TLS,
+// for closing TLS would wait for a peer that does not read.
+func (j *junction) cut(cause string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.cause == "" {
+		j.cause = cause
+	}
+	closeSocket(j.dialogue.conn.Conn)
+	if j.upstream != nil {
+		closeSocket(j.upstream.conn)
+	}
+}
+
+// relay sends the last line of the dialogue, joins the two connections until both have ended, and says how it went.
+func (j *junction) relay(lastLine string) audit.SessionEnd {
+	d := j.dialogue
+	if err := d.send(lastLine); err != nil {
+		return audit.SessionEnd{Cause: "client-closed"}
+	}
+	result := relay.Run(
+		relay.Side{Conn: d.conn.Conn, Ahead: d.in.Drain()},
+		relay.Side{Conn: j.upstream.conn, Ahead: j.upstream.in.Drain()})
+	if result.Err != nil {
+		d.log.Debug("relay broke", "error", result.Err)
+	}
+	return audit.SessionEnd{Cause: j.endCause(result), Received: result.Received, Sent: result.Sent}
+}
+
+// endCause says in a word why the session ended.
+func (j *junction) endCause(result relay.Result) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case j.cause != "":
+		return j.cause
+	case bytes.Contains(result.Tail, []byte("AccessTokenExpired")): // reference B.2, session end
+		return "token-expired"
+	case saidGoodbye(result.Tail):
+		return "logout"
+	case result.End == relay.UpstreamEnded:
+		return "upstream-closed"
+	}
+	return "client-closed"
+}
+
+// saidGoodbye reports whether upstream's last line is the tagged answer to a LOGOUT: an untagged BYE came before it.
+func saidGoodbye(tail []byte) bool {
+	bye := bytes.LastIndex(tail, []byte("* BYE "))
+	if bye < 0 {
+		return false
+	}
+	_, after, _ := bytes.Cut(tail[bye:], []byte("\r\n"))
+	return bytes.Contains(after, []byte(" OK "))
+}
+
+// close closes the mailbox and gives the place in the register back.
+func (j *junction) close() {
+	j.mu.Lock()
+	upstream := j.upstream
+	j.mu.Unlock()
+	if upstream != nil {
+		_ = upstream.conn.Close()
+	}
+	if j.live != nil {
+		j.live.Remove()
+	}
+}
+
+// closeSocket closes a connection below its TLS.
+func closeSocket(conn io.Closer) {
+	if encrypted, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = encrypted.NetConn()
+	}
+	_ = conn.Close()
+}

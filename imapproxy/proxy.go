@@ -1,0 +1,77 @@
+// Package imapproxy carries an IMAP connection from its greeting to the byte relay.
+//
+// Until a client has signed in, the proxy holds the dialogue itself and understands nothing but what leads there:
+// CAPABILITY, NOOP, ID, LOGOUT, STARTTLS, LOGIN and AUTHENTICATE. Package auth decides; for an allowed attempt the
+// proxy opens the mailbox upstream by XOAUTH2 and makes sure that it is really open. Only then does the client get its
+// OK, and from there on the two connections are joined by package relay: no command and no response is parsed or
+// written again, and every extension that upstream has works.
+//
+// Nothing that a client sends before its sign-in succeeded reaches upstream; what it sent right behind its LOGIN
+// arrives once, whole and in order.
+package imapproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"postern/auth"
+	"postern/auth/token"
+	"postern/internal/audit"
+	"postern/internal/front"
+	"postern/internal/session"
+)
+
+// Gate decides about attempts to sign in. Its errors are always *auth.Refusal.
+type Gate interface {
+	SignIn(ctx context.Context, attempt auth.Attempt, open func(context.Context, auth.Grant) error) (auth.Grant, error)
+}
+
+// Tokens gives upstream access tokens; see [token.Source.Use].
+type Tokens interface {
+	Use(ctx context.Context, account token.Account, do func(context.Context, token.Access) error) error
+}
+
+// Recorder writes the audit log.
+type Recorder interface {
+	Record(audit.Event) error
+}
+
+// Upstream is where a provider's mailboxes are: an IMAP server with implicit TLS.
+type Upstream struct {
+	Address string // host:port
+	TLS     *tls.Config
+}
+
+// Config is what a proxy is made of. Every field is required but Now.
+type Config struct {
+	Gate      Gate
+	Tokens    Tokens
+	Audit     Recorder
+	Sessions  *session.Register
+	Upstreams map[string]Upstream // provider → its upstream
+	Log       *slog.Logger
+	Now       func() time.Time // the clock; nil means time.Now
+}
+
+// Proxy serves IMAP connections. It is safe for concurrent use.
+type Proxy struct {
+	Config
+}
+
+// New makes a proxy.
+func New(config Config) *Proxy {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	return &Proxy{Config: config}
+}
+
+// Serve holds the dialogue with one client until its connection ends, and closes it. When ctx ends, a session that
+// has not signed in is told so and closed; one that has is cut by the register of sessions.
+func (p *Proxy) Serve(ctx context.Context, conn *front.Conn) {
+	d := newDialogue(p, conn)
+	defer conn.Close()
+	d.run(ctx)
+}

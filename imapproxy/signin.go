@@ -1,0 +1,216 @@
+package imapproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	gosasl "github.com/emersion/go-sasl"
+
+	"postern/auth"
+	"postern/internal/audit"
+	"postern/internal/sasl"
+	"postern/internal/secret"
+	"postern/internal/wire"
+)
+
+// credentials are what a client signs in with.
+type credentials struct {
+	mechanism string
+	identity  string // who the client wants to act as; empty for itself
+	username  string
+	password  secret.Text
+}
+
+// errTooManyRefusals ends a connection that has guessed enough.
+var errTooManyRefusals = errors.New("too many refused attempts to sign in")
+
+// login answers LOGIN (RFC 9051 section 6.2.3).
+func (d *dialogue) login(ctx context.Context, tag string, p *parser) error {
+	if !d.conn.MaySignIn() {
+		return d.refuseClear(tag)
+	}
+	c := credentials{mechanism: "LOGIN"}
+	var password string
+	for _, argument := range []*string{&c.username, &password} {
+		if err := p.space(); err != nil {
+			return err
+		}
+		var err error
+		if *argument, err = p.astring(); err != nil {
+			return err
+		}
+	}
+	if err := p.end(); err != nil {
+		return err
+	}
+	c.password = secret.New(password)
+	return d.signIn(ctx, tag, "LOGIN", c)
+}
+
+// authenticate answers AUTHENTICATE (RFC 9051 section 6.2.2) by PLAIN and LOGIN, with and without an initial response
+// (RFC 4959).
+func (d *dialogue) authenticate(ctx context.Context, tag string, p *parser) error {
+	if !d.conn.MaySignIn() {
+		return d.refuseClear(tag)
+	}
+	if err := p.space(); err != nil {
+		return err
+	}
+	mechanism, err := p.command()
+	if err != nil {
+		return err
+	}
+	response, err := initialResponse(p)
+	if err != nil {
+		return err
+	}
+	c := credentials{mechanism: mechanism}
+	var server gosasl.Server
+	switch mechanism {
+	case "PLAIN":
+		server = sasl.NewPlainServer(func(identity, username string, password secret.Text) error {
+			c.identity, c.username, c.password = identity, username, password
+			return nil
+		})
+	case "LOGIN":
+		server = sasl.NewLoginServer(func(username string, password secret.Text) error {
+			c.username, c.password = username, password
+			return nil
+		})
+	default:
+		return d.send(tag + " NO [CANNOT] Use AUTHENTICATE PLAIN, AUTHENTICATE LOGIN or LOGIN")
+	}
+	if err := d.exchange(server, response); err != nil {
+		return err
+	}
+	return d.signIn(ctx, tag, "AUTHENTICATE", c)
+}
+
+// initialResponse reads the initial response of AUTHENTICATE: nil when there is none, empty for "=".
+func initialResponse(p *parser) ([]byte, error) {
+	if len(p.rest) == 0 {
+		return nil, nil
+	}
+	if err := p.space(); err != nil {
+		return nil, err
+	}
+	if string(p.rest) == "=" {
+		return []byte{}, nil
+	}
+	return decode(p.rest)
+}
+
+// decode reads base64 of RFC 4648 section 4, with padding and nothing else.
+func decode(encoded []byte) ([]byte, error) {
+	decoded, err := base64.StdEncoding.Strict().AppendDecode([]byte{}, encoded)
+	if err != nil {
+		return nil, syntaxError("Invalid base64")
+	}
+	return decoded, nil
+}
+
+// exchange plays a mechanism's challenges and the client's responses until the mechanism has what it wants.
+func (d *dialogue) exchange(server gosasl.Server, response []byte) error {
+	for {
+		challenge, done, err := server.Next(response)
+		if err != nil {
+			return syntaxError("Invalid credentials message")
+		}
+		if done {
+			return nil
+		}
+		if err := d.send("+ " + base64.StdEncoding.EncodeToString(challenge)); err != nil {
+			return err
+		}
+		line, err := d.in.ReadLine()
+		switch {
+		case errors.Is(err, wire.ErrLineTooLong), errors.Is(err, wire.ErrBareLineEnd):
+			return syntaxError("Invalid response")
+		case err != nil:
+			return err
+		case string(line) == "*": // RFC 9051 section 6.2.2: the client gives up
+			return syntaxError("AUTHENTICATE cancelled")
+		}
+		if response, err = decode(line); err != nil {
+			return err
+		}
+	}
+}
+
+// refuseClear answers a sign-in without TLS. The credentials may have been sent all the same: they are not looked at.
+func (d *dialogue) refuseClear(tag string) error {
+	return d.send(tag + " NO [PRIVACYREQUIRED] Sign in over TLS only")
+}
+
+// signIn has the gate decide, opens the mailbox, answers, and relays until the session ends. It returns nil when the
+// client may try again.
+func (d *dialogue) signIn(ctx context.Context, tag, command string, c credentials) error {
+	attempt := auth.Attempt{
+		Session:   d.conn.Session,
+		Protocol:  auth.IMAP,
+		Login:     c.username,
+		Identity:  c.identity,
+		Secret:    c.password,
+		Mechanism: c.mechanism,
+		Remote:    d.conn.Remote,
+		TLS:       d.conn.TLSVersion(),
+		Client:    d.client,
+	}
+	junction := &junction{dialogue: d}
+	grant, err := d.proxy.Gate.SignIn(ctx, attempt, junction.open)
+	if err != nil {
+		junction.close()
+		return d.refuse(tag, err)
+	}
+	defer junction.close()
+	if err := d.proxy.Audit.Record(d.beginning(grant)); err != nil {
+		d.log.Error("session not begun: the audit log cannot be written", "error", err)
+		return d.send(tag + " NO [UNAVAILABLE] " + sayUnavailable)
+	}
+	d.log.Info("signed in", "login", grant.Login, "mailbox", grant.Mailbox)
+	started := d.proxy.Now()
+	ok := fmt.Sprintf("%s OK [CAPABILITY %s] %s completed", tag, strings.Join(junction.upstream.capabilities, " "), command)
+	ending := junction.relay(ok)
+	ending.Duration = d.proxy.Now().Sub(started).Milliseconds()
+	ending.Session, ending.Protocol, ending.Login, ending.Mailbox = d.conn.Session, string(auth.IMAP), grant.Login, grant.Mailbox
+	if err := d.proxy.Audit.Record(ending); err != nil {
+		d.log.Error("the end of a session is not in the audit log", "error", err)
+	}
+	d.log.Info("session ended", "login", grant.Login, "cause", ending.Cause,
+		"duration", time.Duration(ending.Duration)*time.Millisecond, "received", ending.Received, "sent", ending.Sent)
+	return errDone
+}
+
+// refuse tells the client why it is not signed in.
+func (d *dialogue) refuse(tag string, err error) error {
+	d.log.Info("sign-in refused", "error", err)
+	if err := d.send(tag + " NO " + refusalText(err)); err != nil {
+		return err
+	}
+	if d.refusals++; d.refusals >= maxRefusals {
+		return d.bye("Too many refused attempts to sign in")
+	}
+	return nil
+}
+
+// beginning is the audit's line of a session that starts.
+func (d *dialogue) beginning(grant auth.Grant) audit.SessionBegin {
+	begin := audit.SessionBegin{
+		Session:  d.conn.Session,
+		Protocol: string(auth.IMAP),
+		Login:    grant.Login,
+		Mailbox:  grant.Mailbox,
+		Account:  grant.Account.String(),
+		Remote:   d.conn.Remote.String(),
+		Password: grant.Password,
+	}
+	if version := d.conn.TLSVersion(); version != 0 {
+		begin.TLS = tls.VersionName(version)
+	}
+	return begin
+}
