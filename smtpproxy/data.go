@@ -1,0 +1,199 @@
+package smtpproxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"postern/internal/audit"
+)
+
+// blockSize is the size in bytes of the buffer that a message passes through: a few TLS records.
+const blockSize = 64 << 10
+
+// blocks holds the *[blockSize]byte that no message uses at the moment.
+var blocks = sync.Pool{New: func() any { return new([blockSize]byte) }}
+
+// fault is why a message that is being read can no longer be passed on.
+type fault int
+
+const (
+	faultless fault = iota
+	tooBig
+	bareLineEnd
+	upstreamLost
+)
+
+// data answers DATA: it passes the message on while it comes, and hands back upstream's final word.
+func (d *dialogue) data(rest string) error {
+	t := d.transaction
+	switch {
+	case rest != "":
+		return d.reject(replyNoParameters)
+	case t == nil:
+		return d.reject(replySequence)
+	case len(t.recipients) == 0:
+		return d.send(say(554, "5.5.1 No valid recipients"))
+	}
+	r, err := t.upstream.timedCommand("DATA")
+	if err != nil || r.code == 421 {
+		return d.lose(err)
+	}
+	d.transaction = nil
+	if r.code != 354 {
+		return d.conclude(t, 0, r)
+	}
+	if err := d.send(say(354, "Start mail input; end with <CRLF>.<CRLF>")); err != nil {
+		return err
+	}
+	if err := d.flush(); err != nil {
+		return err
+	}
+	size, fault, err := d.pass(t)
+	if err != nil {
+		d.link.drop()
+		d.record(t, audit.Message{Outcome: audit.Refused, Reason: "client-lost", Size: size, Detail: err.Error()}, replyTrouble)
+		return err
+	}
+	d.tally.received += size
+	if fault != faultless {
+		return d.fail(t, size, fault)
+	}
+	_ = t.upstream.conn.SetDeadline(time.Now().Add(finalTimeout))
+	if r, err = t.upstream.readReply(); err != nil {
+		d.link.drop()
+		d.log.Info("upstream gave no final reply", "error", err)
+		return d.fail(t, size, upstreamLost)
+	}
+	return d.conclude(t, size, r)
+}
+
+// conclude hands back upstream's final reply.
+func (d *dialogue) conclude(t *transaction, size int64, r reply) error {
+	if r.code == 421 {
+		d.link.drop()
+	} else {
+		d.link.release()
+	}
+	m := audit.Message{Outcome: audit.Refused, Reason: "upstream-refused", Size: size}
+	if r.positive() {
+		m.Outcome, m.Reason = audit.Allowed, ""
+		d.tally.messages++
+	}
+	return d.finish(t, m, r)
+}
+
+// fail answers for a message that upstream did not get whole.
+func (d *dialogue) fail(t *transaction, size int64, f fault) error {
+	m := audit.Message{Outcome: audit.Refused, Size: size}
+	r := replyUpstreamBroken
+	switch m.Reason = "upstream-unavailable"; f {
+	case tooBig:
+		m.Reason, r = "too-big", replyTooBig
+	case bareLineEnd:
+		m.Reason, r = "bare-line-end", replyBareLineEnd
+	}
+	return d.finish(t, m, r)
+}
+
+// pass reads the message to its true end and writes it to upstream as it comes. On a fault it hangs up on upstream, so
+// that what was sent is never taken for a message, and reads the rest away. Only the client's loss is an error.
+func (d *dialogue) pass(t *transaction) (size int64, f fault, err error) {
+	block := blocks.Get().(*[blockSize]byte)
+	defer blocks.Put(block)
+	if !d.write(t, []byte(d.received(t))) {
+		f = upstreamLost
+	}
+	var end endOfData
+	for ended := false; !ended; {
+		n, err := d.readBlock(block[:])
+		if err != nil {
+			return size, f, err
+		}
+		var used int
+		used, ended = end.scan(block[:n])
+		size += int64(used)
+		d.in.Unread(block[used:n])
+		if f == faultless {
+			f = d.passBlock(t, block[:used], size, end.bare)
+		}
+	}
+	return size, f, nil
+}
+
+// readBlock reads what has come, and more as long as it comes without waiting for another packet.
+func (d *dialogue) readBlock(block []byte) (int, error) {
+	_ = d.conn.SetReadDeadline(time.Now().Add(blockTimeout))
+	n, err := d.in.Read(block)
+	if n == 0 && err == nil {
+		err = io.ErrNoProgress
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if n > 0 {
+		err = nil
+	}
+	return n, err
+}
+
+// passBlock writes a portion of the message to upstream, unless it shows a fault.
+func (d *dialogue) passBlock(t *transaction, portion []byte, size int64, bare bool) fault {
+	switch {
+	case bare:
+		d.link.drop()
+		return bareLineEnd
+	case size > MaxSize:
+		d.link.drop()
+		return tooBig
+	case !d.write(t, portion):
+		return upstreamLost
+	}
+	return faultless
+}
+
+// write sends bytes to upstream and reports whether it took them.
+func (d *dialogue) write(t *transaction, p []byte) bool {
+	_ = t.upstream.conn.SetWriteDeadline(time.Now().Add(blockTimeout))
+	if _, err := t.upstream.conn.Write(p); err != nil {
+		d.log.Info("upstream lost in the middle of a message", "error", err)
+		d.link.drop()
+		return false
+	}
+	return true
+}
+
+// received gives the trace line that every message gets (RFC 5321 section 4.4): who handed it to the gateway, and the
+// session's id, by which the audit log tells the login. Recipients are not in it.
+func (d *dialogue) received(t *transaction) string {
+	with := "ESMTPA" // RFC 3848
+	if d.conn.TLSVersion() != 0 {
+		with = "ESMTPSA"
+	}
+	if t.utf8 {
+		with = "UTF8" + strings.TrimPrefix(with, "E") // RFC 6531 section 4.3
+	}
+	return "Received: from " + heloWord(d.hello) + " ([" + addressLiteral(d.conn.Remote.Addr().AsSlice()) + "])\r\n" +
+		"\tby " + d.proxy.Domain + " (Postern) with " + with + " id " + d.conn.Session + ";\r\n" +
+		"\t" + d.proxy.Now().Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\n"
+}
+
+// heloWord gives the name that a client called itself where it is a domain or an address literal, which is all that
+// may stand in a trace line.
+func heloWord(hello string) string {
+	if validDomain(hello) && isASCIIText(hello) {
+		return hello
+	}
+	return "unknown"
+}
+
+// addressLiteral writes an IP address as an address literal without its brackets (RFC 5321 section 4.1.3).
+func addressLiteral(ip net.IP) string {
+	if ip.To4() == nil {
+		return "IPv6:" + ip.String()
+	}
+	return ip.String()
+}

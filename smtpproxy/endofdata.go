@@ -1,0 +1,100 @@
+package smtpproxy
+
+import "bytes"
+
+// endOfData finds where a message ends (RFC 5321 section 4.1.1.4): at CRLF "." CRLF and nowhere else, however its bytes
+// come in portions. The dots that the client doubled stay doubled, since upstream undoes it.
+//
+// It also finds a bare CR or LF, which one server takes for a line end and the next does not: through that difference
+// one message becomes two. No message that has one is passed on.
+//
+// The zero value is at the start of a message.
+type endOfData struct {
+	state endState
+	bare  bool // a bare CR or LF has been seen
+}
+
+// endState is where in a line the next byte is.
+type endState uint8
+
+const (
+	lineStart endState = iota // after CRLF, and at the start of the message
+	afterDot                  // behind a dot at the start of a line
+	afterDotCR
+	inLine
+	afterCR
+)
+
+// scan looks at the next portion. It gives the number of bytes of it that belong to the message, the end itself
+// included, and whether the message has ended.
+func (e *endOfData) scan(p []byte) (n int, ended bool) {
+	for n < len(p) {
+		switch e.state {
+		case inLine:
+			n += e.skipLine(p[n:])
+			continue
+		case lineStart:
+			if p[n] == '.' {
+				e.state = afterDot
+			} else {
+				e.within(p[n])
+			}
+		case afterDot:
+			if p[n] == '\r' {
+				e.state = afterDotCR
+			} else {
+				e.within(p[n])
+			}
+		case afterDotCR:
+			if p[n] == '\n' {
+				e.state = lineStart
+				return n + 1, true
+			}
+			e.bare = true
+			e.within(p[n])
+		case afterCR:
+			if p[n] == '\n' {
+				e.state = lineStart
+			} else {
+				e.bare = true
+				e.within(p[n])
+			}
+		}
+		n++
+	}
+	return n, false
+}
+
+// within takes a byte that is no part of a line end begun earlier.
+func (e *endOfData) within(b byte) {
+	switch b {
+	case '\r':
+		e.state = afterCR
+	case '\n':
+		e.bare = true
+		e.state = inLine
+	default:
+		e.state = inLine
+	}
+}
+
+// skipLine passes over the rest of a line, and over its line end where that is whole.
+func (e *endOfData) skipLine(p []byte) int {
+	lf := bytes.IndexByte(p, '\n')
+	line := p
+	if lf >= 0 {
+		line = p[:lf]
+	}
+	switch cr := bytes.IndexByte(line, '\r'); {
+	case cr >= 0 && cr == len(line)-1 && lf >= 0: // CRLF
+		e.state = lineStart
+		return lf + 1
+	case cr >= 0: // look at what follows it
+		e.state = afterCR
+		return cr + 1
+	case lf >= 0:
+		e.bare = true
+		return lf + 1
+	}
+	return len(p)
+}

@@ -1,0 +1,246 @@
+package smtpproxy
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"postern/auth/token"
+	"postern/internal/audit"
+)
+
+// maxRecipients is how many recipients one message may have: Exchange's largest limit (reference C).
+const maxRecipients = 1000
+
+// receivedRoom is what a declared size grows by, in bytes, for the Received line that is added.
+const receivedRoom = 1024
+
+// transaction is a mail transaction (RFC 5321 section 3.3) that upstream has agreed to.
+type transaction struct {
+	upstream   *submission
+	sender     string
+	utf8       bool     // SMTPUTF8 was asked for
+	recipients []string // that upstream accepted
+	refused    reply    // the last refusal of a recipient; its code is 0 when there was none
+}
+
+// mail answers MAIL: it sees to a connection to upstream and hands the command on.
+func (d *dialogue) mail(ctx context.Context, rest string) error {
+	switch {
+	case d.hello == "":
+		return d.reject(say(503, "5.5.1 EHLO first"))
+	case !d.conn.MaySignIn():
+		return d.send(replyTLSFirst)
+	case d.grant == nil:
+		return d.send(replyAuthFirst)
+	case d.transaction != nil:
+		return d.reject(replySequence)
+	}
+	sender, parameters, ok := parsePath(rest, "FROM:")
+	if !ok {
+		return d.reject(replySyntax)
+	}
+	if r := checkMailParameters(parameters); r.code != 0 {
+		return d.send(r)
+	}
+	t := &transaction{sender: sender}
+	r, err := d.openTransaction(ctx, t, parameters)
+	if err != nil {
+		d.log.Info("message refused", "sender", sender, "error", err)
+		refusal, reason := upstreamReply(err)
+		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: string(reason), Detail: err.Error()}, refusal)
+	}
+	if !r.positive() {
+		d.link.release()
+		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "sender-refused"}, r)
+	}
+	d.transaction = t
+	return d.send(r)
+}
+
+// checkMailParameters gives the reply to parameters that cannot be granted; code 0 when all can.
+func checkMailParameters(parameters []parameter) reply {
+	for _, p := range parameters {
+		switch p.keyword {
+		case "SIZE":
+			size, err := strconv.ParseUint(p.value, 10, 63)
+			if err != nil {
+				return replySyntax
+			}
+			if size > MaxSize {
+				return replyTooBig
+			}
+		case "BODY":
+			if body := strings.ToUpper(p.value); body != "7BIT" && body != "8BITMIME" {
+				return say(555, "5.5.4 Unsupported BODY type")
+			}
+		case "SMTPUTF8", "RET", "ENVID", "AUTH":
+		default:
+			return say(555, "5.5.4 Unsupported MAIL parameter")
+		}
+	}
+	return reply{}
+}
+
+// openTransaction sends MAIL to upstream: over the connection that the session has, if that still works, or over a new
+// one.
+func (d *dialogue) openTransaction(ctx context.Context, t *transaction, parameters []parameter) (reply, error) {
+	if kept := d.link.take(); kept != nil {
+		r, err := kept.timedCommand(mailCommand(kept, t, parameters))
+		if err == nil && r.code != 421 {
+			t.upstream = kept
+			return r, nil
+		}
+		d.link.drop() // upstream had closed it meanwhile
+	}
+	opened, err := d.openUpstream(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	t.upstream = opened
+	r, err := opened.timedCommand(mailCommand(opened, t, parameters))
+	if err != nil {
+		d.link.drop()
+		return reply{}, err
+	}
+	return r, nil
+}
+
+// openUpstream opens a new connection to upstream for the session's grant.
+func (d *dialogue) openUpstream(ctx context.Context) (*submission, error) {
+	upstream, ok := d.proxy.Upstreams[d.grant.Account.Provider]
+	if !ok {
+		return nil, fmt.Errorf("provider %q: %w", d.grant.Account.Provider, errNoUpstream)
+	}
+	var opened *submission
+	err := d.proxy.Tokens.Use(ctx, d.grant.Account, func(ctx context.Context, access token.Access) (err error) {
+		opened, err = openSubmission(ctx, upstream, d.proxy.Domain, d.grant.User, access.Token)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !d.link.put(opened) {
+		return nil, fmt.Errorf("%w: the session was cut off", errUpstream)
+	}
+	return opened, nil
+}
+
+// mailCommand writes MAIL for upstream, with the parameters that it knows. AUTH= (RFC 4954 section 5) is the gateway's
+// own business with upstream and is not handed on.
+func mailCommand(s *submission, t *transaction, parameters []parameter) string {
+	var b strings.Builder
+	b.WriteString("MAIL FROM:<" + t.sender + ">")
+	for _, p := range parameters {
+		extension := map[string]string{"SIZE": "SIZE", "BODY": "8BITMIME", "SMTPUTF8": "SMTPUTF8", "RET": "DSN", "ENVID": "DSN"}[p.keyword]
+		if _, offered := s.extensions[extension]; !offered {
+			continue
+		}
+		value := p.value
+		switch p.keyword {
+		case "SIZE":
+			size, _ := strconv.ParseUint(value, 10, 63)
+			value = strconv.FormatUint(size+receivedRoom, 10)
+		case "SMTPUTF8":
+			t.utf8 = true
+		}
+		b.WriteString(" " + p.keyword)
+		if value != "" {
+			b.WriteString("=" + value)
+		}
+	}
+	return b.String()
+}
+
+// rcpt answers RCPT: it hands the command on.
+func (d *dialogue) rcpt(rest string) error {
+	t := d.transaction
+	if t == nil {
+		return d.reject(replySequence)
+	}
+	recipient, parameters, ok := parsePath(rest, "TO:")
+	if !ok || recipient == "" {
+		return d.reject(replySyntax)
+	}
+	if len(t.recipients) >= maxRecipients {
+		return d.send(say(452, "4.5.3 Too many recipients"))
+	}
+	command := "RCPT TO:<" + recipient + ">"
+	for _, p := range parameters {
+		if p.keyword != "NOTIFY" && p.keyword != "ORCPT" {
+			return d.send(say(555, "5.5.4 Unsupported RCPT parameter"))
+		}
+		if _, offered := t.upstream.extensions["DSN"]; offered {
+			command += " " + p.keyword + "=" + p.value
+		}
+	}
+	r, err := t.upstream.timedCommand(command)
+	if err != nil || r.code == 421 {
+		return d.lose(err)
+	}
+	if r.positive() {
+		t.recipients = append(t.recipients, recipient)
+	} else {
+		t.refused = r
+	}
+	return d.send(r)
+}
+
+// lose ends a transaction whose upstream is gone.
+func (d *dialogue) lose(err error) error {
+	d.log.Info("upstream lost", "error", err)
+	d.link.drop()
+	t := d.transaction
+	d.transaction = nil
+	lost := audit.Message{Outcome: audit.Refused, Reason: "upstream-unavailable"}
+	if err != nil {
+		lost.Detail = err.Error()
+	}
+	return d.finish(t, lost, replyUpstreamBroken)
+}
+
+// abandon ends a transaction that the client did not bring to an end (RFC 5321 section 4.1.1.5), and makes upstream
+// ready for the next.
+func (d *dialogue) abandon() {
+	t := d.transaction
+	if t == nil {
+		return
+	}
+	d.forget()
+	if r, err := t.upstream.timedCommand("RSET"); err != nil || !r.positive() {
+		d.link.drop()
+		return
+	}
+	d.link.release()
+}
+
+// forget ends a transaction on this side. One that came to nothing because upstream refused its recipients is a
+// message refused.
+func (d *dialogue) forget() {
+	t := d.transaction
+	d.transaction = nil
+	if t != nil && t.refused.code != 0 && len(t.recipients) == 0 {
+		d.record(t, audit.Message{Outcome: audit.Refused, Reason: "recipients-refused"}, t.refused)
+	}
+}
+
+// finish records what became of a message and tells the client.
+func (d *dialogue) finish(t *transaction, m audit.Message, r reply) error {
+	d.record(t, m, r)
+	return d.send(r)
+}
+
+// record writes the one audit line of a message. It is written when the outcome is known and before the client hears
+// of it. Should it fail, the client is told the truth all the same: upstream has the message or has it not, and a
+// client that hears otherwise sends it twice. That the log cannot be written then stops the next sign-in.
+func (d *dialogue) record(t *transaction, m audit.Message, r reply) {
+	m.Session, m.Login, m.Mailbox = d.conn.Session, d.grant.Login, d.grant.Mailbox
+	m.Sender, m.Recipients, m.Reply = t.sender, t.recipients, r.text()
+	if m.Recipients == nil {
+		m.Recipients = []string{}
+	}
+	if err := d.proxy.Audit.Record(m); err != nil {
+		d.log.Error("a message is not in the audit log", "outcome", m.Outcome, "error", err)
+	}
+}

@@ -1,0 +1,81 @@
+// Package smtpproxy carries a submission (RFC 6409) from its greeting to its final reply.
+//
+// The proxy holds the whole dialogue with the client. Package auth decides about the sign-in; for a message the proxy
+// signs in at the provider's submission server by XOAUTH2 and passes the envelope and the message on, in constant
+// memory and without changing a byte but for one Received line at the front. What upstream answers is what the client
+// hears, word for word; where upstream gives no answer, the client hears of it as temporary.
+//
+// A connection to upstream is opened with the first message of a session, serves the messages that follow, and is
+// closed when it has been idle for a few seconds: Exchange allows a mailbox three at a time, and a device that stays
+// connected must not hold one of them.
+package smtpproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"postern/auth"
+	"postern/auth/token"
+	"postern/internal/audit"
+	"postern/internal/front"
+	"postern/internal/session"
+)
+
+// MaxSize is the largest message in bytes, as Exchange Online announces it (reference B.4).
+const MaxSize = 157286400
+
+// Gate decides about attempts to sign in. Its errors are always *auth.Refusal.
+type Gate interface {
+	SignIn(ctx context.Context, attempt auth.Attempt, open func(context.Context, auth.Grant) error) (auth.Grant, error)
+}
+
+// Tokens gives upstream access tokens; see [token.Source.Use].
+type Tokens interface {
+	Use(ctx context.Context, account token.Account, do func(context.Context, token.Access) error) error
+}
+
+// Recorder writes the audit log.
+type Recorder interface {
+	Record(audit.Event) error
+}
+
+// Upstream is where a provider takes mail: a submission server with STARTTLS.
+type Upstream struct {
+	Address string // host:port
+	TLS     *tls.Config
+}
+
+// Config is what a proxy is made of. Every field is required but Now.
+type Config struct {
+	Domain    string // the gateway's name in greetings and Received lines
+	Gate      Gate
+	Tokens    Tokens
+	Audit     Recorder
+	Sessions  *session.Register
+	Upstreams map[string]Upstream // provider → its upstream
+	Log       *slog.Logger
+	Now       func() time.Time // the clock; nil means time.Now
+}
+
+// Proxy serves submissions. It is safe for concurrent use.
+type Proxy struct {
+	Config
+}
+
+// New makes a proxy.
+func New(config Config) *Proxy {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	return &Proxy{Config: config}
+}
+
+// Serve holds the dialogue with one client until its connection ends, and closes it. When ctx ends, the client is told
+// so at the next command; a message on its way is finished first.
+func (p *Proxy) Serve(ctx context.Context, conn *front.Conn) {
+	d := newDialogue(p, conn)
+	defer conn.Close()
+	d.run(ctx)
+}

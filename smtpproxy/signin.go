@@ -1,0 +1,196 @@
+package smtpproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	gosasl "github.com/emersion/go-sasl"
+
+	"postern/auth"
+	"postern/internal/audit"
+	"postern/internal/sasl"
+	"postern/internal/secret"
+	"postern/internal/session"
+	"postern/internal/wire"
+)
+
+// errCancelled is an exchange that the client gave up with an asterisk (RFC 4954 section 4).
+var errCancelled = errors.New("exchange cancelled")
+
+// errMalformed is a message of an exchange that is not base64 or not of its mechanism's form.
+var errMalformed = errors.New("malformed authentication exchange")
+
+// auth answers AUTH (RFC 4954).
+func (d *dialogue) auth(ctx context.Context, rest string) error {
+	switch {
+	case d.grant != nil, d.transaction != nil:
+		return d.reject(replySequence)
+	case !d.extended:
+		return d.reject(say(503, "5.5.1 EHLO first"))
+	case !d.conn.MaySignIn():
+		return d.send(say(538, "5.7.11 Encryption required for requested authentication mechanism"))
+	}
+	mechanism, initial, hasInitial := strings.Cut(rest, " ")
+	attempt := auth.Attempt{
+		Session:   d.conn.Session,
+		Protocol:  auth.SMTP,
+		Mechanism: strings.ToUpper(mechanism),
+		Remote:    d.conn.Remote,
+		TLS:       d.conn.TLSVersion(),
+		Client:    d.hello,
+	}
+	server := mechanismServer(&attempt)
+	if server == nil {
+		return d.send(say(504, "5.5.4 Unrecognized authentication type"))
+	}
+	var response []byte
+	if hasInitial {
+		var err error
+		if response, err = decode(initial); err != nil {
+			return d.reject(say(501, "5.5.2 Invalid base64"))
+		}
+	}
+	err := d.exchange(server, response)
+	switch {
+	case errors.Is(err, errCancelled):
+		return d.send(say(501, "5.0.0 Authentication cancelled"))
+	case errors.Is(err, errMalformed):
+		return d.reject(say(501, "5.5.2 Invalid authentication message"))
+	case err != nil:
+		return err
+	}
+	return d.signIn(ctx, attempt)
+}
+
+// mechanismServer gives the mechanism that fills in the credentials of an attempt; nil when there is none of its name.
+func mechanismServer(attempt *auth.Attempt) gosasl.Server {
+	switch attempt.Mechanism {
+	case "PLAIN":
+		return sasl.NewPlainServer(func(identity, username string, password secret.Text) error {
+			attempt.Identity, attempt.Login, attempt.Secret = identity, username, password
+			return nil
+		})
+	case "LOGIN":
+		return sasl.NewLoginServer(func(username string, password secret.Text) error {
+			attempt.Login, attempt.Secret = username, password
+			return nil
+		})
+	}
+	return nil
+}
+
+// decode reads base64 of RFC 4648 section 4; "=" stands for the empty message (RFC 4954 section 4).
+func decode(encoded string) ([]byte, error) {
+	if encoded == "=" {
+		return []byte{}, nil
+	}
+	decoded, err := base64.StdEncoding.Strict().AppendDecode([]byte{}, []byte(encoded))
+	if err != nil {
+		return nil, errMalformed
+	}
+	return decoded, nil
+}
+
+// exchange plays a mechanism's challenges and the client's responses until the mechanism has what it wants.
+func (d *dialogue) exchange(server gosasl.Server, response []byte) error {
+	for {
+		challenge, done, err := server.Next(response)
+		if err != nil {
+			return errMalformed
+		}
+		if done {
+			return nil
+		}
+		if err := d.send(say(334, base64.StdEncoding.EncodeToString(challenge))); err != nil {
+			return err
+		}
+		if err := d.flush(); err != nil {
+			return err
+		}
+		line, err := d.in.ReadLine()
+		switch {
+		case errors.Is(err, wire.ErrLineTooLong), errors.Is(err, wire.ErrBareLineEnd):
+			return errMalformed
+		case err != nil:
+			return err
+		case string(line) == "*":
+			return errCancelled
+		}
+		if response, err = decode(string(line)); err != nil {
+			return err
+		}
+	}
+}
+
+// signIn has the gate decide, takes a place in the register, and answers. Upstream is not asked: that a message can be
+// sent is found out with the message.
+func (d *dialogue) signIn(ctx context.Context, attempt auth.Attempt) error {
+	link := newLink(d.conn.Conn)
+	grant, err := d.proxy.Gate.SignIn(ctx, attempt, func(_ context.Context, grant auth.Grant) error {
+		live, ok := d.proxy.Sessions.AddWithin(grant.Policy.Limits.Connections, session.Info{
+			ID:       d.conn.Session,
+			Protocol: string(auth.SMTP),
+			Login:    grant.Login,
+			Mailbox:  grant.Mailbox,
+			Account:  grant.Account.String(),
+			Password: grant.Password,
+			Remote:   d.conn.Remote,
+			Started:  d.proxy.Now(),
+		}, link.cut)
+		if !ok {
+			return auth.ErrTooManySessions
+		}
+		d.live, d.link = live, link
+		return nil
+	})
+	if err == nil {
+		err = d.begin(grant)
+	}
+	if err != nil {
+		return d.refuse(err)
+	}
+	return d.send(say(235, "2.7.0 Authentication successful"))
+}
+
+// begin records that the session starts.
+func (d *dialogue) begin(grant auth.Grant) error {
+	begin := audit.SessionBegin{
+		Session:  d.conn.Session,
+		Protocol: string(auth.SMTP),
+		Login:    grant.Login,
+		Mailbox:  grant.Mailbox,
+		Account:  grant.Account.String(),
+		Remote:   d.conn.Remote.String(),
+		Password: grant.Password,
+	}
+	if version := d.conn.TLSVersion(); version != 0 {
+		begin.TLS = tls.VersionName(version)
+	}
+	if err := d.proxy.Audit.Record(begin); err != nil {
+		return &auth.Refusal{Kind: auth.Unavailable, Reason: auth.AuditUnavailable, Err: err}
+	}
+	d.grant, d.started, d.bad = &grant, d.proxy.Now(), 0
+	d.log = d.log.With("login", grant.Login)
+	d.log.Info("signed in", "mailbox", grant.Mailbox)
+	return nil
+}
+
+// refuse tells the client why it is not signed in.
+func (d *dialogue) refuse(err error) error {
+	d.log.Info("sign-in refused", "error", err)
+	if d.live != nil {
+		d.live.Remove()
+		d.live = nil
+	}
+	if err := d.send(signInReply(err)); err != nil {
+		return err
+	}
+	if d.refusals++; d.refusals >= maxRefusals {
+		d.farewell(say(421, "4.7.0 Too many refused attempts to sign in"))
+		return errDone
+	}
+	return nil
+}
