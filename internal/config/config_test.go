@@ -46,14 +46,16 @@ func gallery(t testing.TB) string {
 		"mail.pem": certificate, "ca.pem": certificate, "broken.pem": []byte("no certificate"),
 		"mail.key":   pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 		"app.pem":    certificate,
-		"app.secret": []byte("s3cr3t-of-the-app\n"), "empty.secret": nil, "open.secret": []byte("s3cr3t"),
+		"app.secret": []byte("s3cr3t-of-the-app\n"), "empty.secret": nil, "open.secret": []byte("s3cr3t"), "open.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(folder, "open.secret"), 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"open.secret", "open.key"} {
+		if err := os.Chmod(filepath.Join(folder, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return folder
 }
@@ -90,7 +92,7 @@ func TestBadGallery(t *testing.T) {
 			if diff := cmp.Diff(string(want), got); diff != "" {
 				t.Errorf("problems differ (-want +got):\n%s", diff)
 			}
-			if strings.Contains(got, "s3cr3t") {
+			if strings.Contains(got, "s3cr3t") || strings.Contains(got, folder) {
 				t.Error("a secret shows")
 			}
 		})
@@ -199,6 +201,8 @@ func TestClientSecret(t *testing.T) {
 	} {
 		if got, err := p.ClientSecret(); err == nil {
 			t.Errorf("%+v: got %q, want an error", p, got.Reveal())
+		} else if name := p.ClientSecretCredential + p.ClientSecretEnv + p.ClientSecretFile; strings.Contains(err.Error(), name) {
+			t.Errorf("%v repeats the setting, where people paste the secret itself", err)
 		}
 	}
 }
@@ -237,6 +241,25 @@ func TestSchemaKnowsEverySetting(t *testing.T) {
 		for name := range settings(kind) {
 			if schema.Defs[kind.Name()].Properties[name].Description == "" {
 				t.Errorf("the schema does not describe %s.%s", kind.Name(), name)
+			}
+		}
+	}
+}
+
+// TestDocsSayWhatTheSchemaSays holds docs/configuration.md against the one place where settings are described.
+func TestDocsSayWhatTheSchemaSays(t *testing.T) {
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page = bytes.ReplaceAll(page, []byte("`"), nil)
+	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
+		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Policy](),
+		reflect.TypeFor[MFA](), reflect.TypeFor[Limits](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
+		for _, index := range settings(kind) {
+			field := kind.Field(index)
+			if text := field.Tag.Get("jsonschema_description"); !bytes.Contains(page, []byte(text)) {
+				t.Errorf("docs/configuration.md does not say of %s.%s: %s", kind.Name(), field.Name, text)
 			}
 		}
 	}

@@ -54,7 +54,7 @@ var clouds = map[string]Resolved{
 		DelegatedResource: "https://outlook.office.com", ApplicationResource: "https://outlook.office365.com",
 	},
 	"gcc-high": {
-		Authority: "https://login.microsoftonline.us", IMAP: "outlook.office365.us:993", SMTP: "smtp.office365.us:587",
+		Authority: "https://login.microsoftonline.us", IMAP: "outlook.office365.us:993", SMTP: "outlook.office365.us:587",
 		DelegatedResource: "https://outlook.office365.us", ApplicationResource: "https://outlook.office365.us",
 	},
 	"dod": { // which resource host DoD takes is unverified: the sources disagree (reference A.1)
@@ -147,25 +147,27 @@ func readFirst(sources []secretSource) (secret.Text, error) {
 	return secret.New(content), nil
 }
 
+// The messages of what follows do not repeat what the setting says: people paste the secret itself there.
+
 // readSecretFile reads a secret from a file that nobody but its owner and group can read. One line end at its end is
 // not part of the secret.
 func readSecretFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("the file %s cannot be read: %w", path, cause(err))
+		return "", fmt.Errorf("the file cannot be read: %w", cause(err))
 	}
 	if info.Mode().Perm()&0o007 != 0 {
-		return "", fmt.Errorf("the file %s can be read by everybody: run chmod 0600 %s", path, path)
+		return "", errors.New("everybody can read the file: run chmod 0600 on it")
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("the file %s cannot be read: %w", path, cause(err))
+		return "", fmt.Errorf("the file cannot be read: %w", cause(err))
 	}
-	return notEmpty(string(content), "the file "+path+" is empty")
+	return notEmpty(string(content), "the file is empty")
 }
 
 func readEnvironment(name string) (string, error) {
-	return notEmpty(os.Getenv(name), "the environment variable "+name+" is not set")
+	return notEmpty(os.Getenv(name), "there is no environment variable of this name, or it is empty")
 }
 
 // readCredential reads a systemd credential (systemd.exec(5), LoadCredential).
@@ -175,13 +177,13 @@ func readCredential(name string) (string, error) {
 		return "", errors.New("there are no systemd credentials here: CREDENTIALS_DIRECTORY is not set")
 	}
 	if name != filepath.Base(name) || name == "." || name == ".." {
-		return "", fmt.Errorf("%q is not a credential's name", name)
+		return "", errors.New("want a credential's name, without a path")
 	}
 	content, err := os.ReadFile(filepath.Join(folder, name))
 	if err != nil {
-		return "", fmt.Errorf("the credential %q cannot be read: %w", name, cause(err))
+		return "", fmt.Errorf("the credential cannot be read: %w", cause(err))
 	}
-	return notEmpty(string(content), "the credential "+name+" is empty")
+	return notEmpty(string(content), "the credential is empty")
 }
 
 func notEmpty(content, otherwise string) (string, error) {

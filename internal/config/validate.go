@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -128,6 +129,8 @@ func (v *validator) certificates() {
 		files.Cert, files.Key = v.absolute(files.Cert), v.absolute(files.Key)
 		if _, err := tls.LoadX509KeyPair(files.Cert, files.Key); err != nil {
 			v.wrong(path, "%s and %s: %v", v.shown(files.Cert), v.shown(files.Key), v.fileError(err))
+		} else if info, err := os.Stat(files.Key); err == nil && info.Mode().Perm()&0o007 != 0 {
+			v.wrong(path+".key", "everybody can read %s: run chmod 0600 on it", v.shown(files.Key))
 		}
 	}
 }
@@ -168,7 +171,8 @@ func (v *validator) listeners() {
 		} else {
 			addresses[l.Address] = i
 		}
-		if l.TLS == Optional && len(l.Networks) == 0 {
+		everywhere := func(n netip.Prefix) bool { return n.Bits() == 0 }
+		if l.TLS == Optional && (len(l.Networks) == 0 || slices.ContainsFunc(l.Networks, everywhere)) {
 			v.wrong(path+".tls", "optional lets passwords cross the network in clear; say for which networks with networks: [10.0.8.0/24]")
 		}
 		if l.LegacyTLS {

@@ -55,7 +55,7 @@ func (v *validator) credential(path string, p *Provider) {
 	}
 	for _, source := range sources {
 		if _, err := source.read(); err != nil {
-			v.wrong(path+"."+source.key, "%s", strings.ReplaceAll(err.Error(), v.folder+string(os.PathSeparator), ""))
+			v.wrong(path+"."+source.key, "%v", err)
 		}
 	}
 }

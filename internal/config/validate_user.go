@@ -50,6 +50,9 @@ func (v *validator) name(path string, u User) {
 		if u.Mailbox != "" {
 			v.wrong(path+".mailbox", "goes with a login; under match the mailbox is the login")
 		}
+		if u.Account != "" {
+			v.wrong(path+".account", "goes with a login; under match everybody's account is their own")
+		}
 		return
 	case !isLogin(u.Login):
 		v.wrong(path+".login", "want one word of at most %d letters without spaces", maxName)
