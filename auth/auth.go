@@ -1,0 +1,74 @@
+// Package auth is the local policy layer. It answers one question for every proxy: may this login, with this secret,
+// from this address, use this protocol? The answer is a [Grant] or a [Refusal], and it is in the audit log before the
+// caller has it: decide, record, then act.
+//
+// The package knows nothing of how the proxies speak; they translate a refusal into their protocol's words. Nothing
+// here asks upstream: a wrong guess never leaves the gateway.
+package auth
+
+import (
+	"net/netip"
+
+	"postern/auth/token"
+	"postern/internal/config"
+	"postern/internal/secret"
+)
+
+// Protocol is what a client speaks to the gateway.
+type Protocol string
+
+const (
+	IMAP Protocol = "imap"
+	SMTP Protocol = "smtp"
+)
+
+// Attempt is one try of a client to sign in.
+type Attempt struct {
+	Session   string // the connection's id, as in the log and the audit
+	Protocol  Protocol
+	Login     string // as the client typed it
+	Identity  string // whom the client asks to act as (authzid of RFC 4616); empty for itself
+	Secret    secret.Text
+	Mechanism string // PLAIN, LOGIN; for IMAP's LOGIN command, LOGIN
+	Remote    netip.AddrPort
+	TLS       uint16 // version as in crypto/tls; 0 for a connection in clear
+	Client    string // what the client calls itself: IMAP ID, EHLO name; written by a stranger
+}
+
+// Grant is what an allowed attempt may do.
+type Grant struct {
+	Login   string // in its canonical form
+	Mailbox string // the mailbox that the session is for
+	// User is the user= of XOAUTH2 for the attempt's protocol; for a shared mailbox opened by a person's token it
+	// is the mailbox for IMAP and the person for SMTP.
+	User string
+	// Account is whose token opens the mailbox; only that token may be presented.
+	Account token.Account
+	// Password is the id of the app password that was used.
+	Password string
+	// Policy is the policy in force, never nil.
+	Policy *config.Policy
+}
+
+// Reason is why an attempt was refused, for the audit; clients never see it.
+type Reason string
+
+const (
+	UnknownLogin      Reason = "unknown-login"
+	WrongPassword     Reason = "wrong-password"
+	PasswordExpired   Reason = "password-expired"
+	PasswordRevoked   Reason = "password-revoked"
+	ProtocolForbidden Reason = "protocol-forbidden"
+	NetworkForbidden  Reason = "network-forbidden"
+	LegacyTLS         Reason = "legacy-tls"
+	IdentityForbidden Reason = "identity-forbidden"
+	TooManySessions   Reason = "too-many-sessions"
+	StoreUnavailable  Reason = "store-unavailable"
+	AuditUnavailable  Reason = "audit-unavailable"
+	// Reasons of the attempt's second half, once the policy had allowed it.
+	TokenUnavailable    Reason = "token-unavailable"
+	SignInNeeded        Reason = "sign-in-needed"
+	Misconfigured       Reason = "misconfigured"
+	UpstreamUnavailable Reason = "upstream-unavailable"
+	UpstreamRefused     Reason = "upstream-refused"
+)

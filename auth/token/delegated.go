@@ -1,0 +1,105 @@
+package token
+
+import (
+	"context"
+	"time"
+
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
+
+	"postern/internal/secret"
+)
+
+// identityMismatch is the code of an answer that was for another person than the account's.
+const identityMismatch = "identity_mismatch"
+
+// fetchDelegated gets a person's token for the refresh token that is kept of them (RFC 6749 section 6).
+func (m *Microsoft) fetchDelegated(ctx context.Context, store Store, r request) (Access, bool, *Error) {
+	key := personKey(r.account, r.identity)
+	content, err := store.Cache(ctx, key)
+	if err != nil {
+		return Access{}, false, storeError(r.account, err)
+	}
+	row := &cacheRow{content: content}
+	kept, err := row.parse()
+	switch {
+	case err != nil, len(kept.RefreshTokens) == 0:
+		return Access{}, false, needsSignIn(r.account, "", "no refresh token is kept for the account: "+enrollCommand(r.account))
+	case !kept.belongsTo(r.identity):
+		return Access{}, false, mismatch(r.account)
+	}
+	if access, ok := kept.newer(r, m.clientID, m.scopes); ok {
+		return access, false, nil
+	}
+	if err := row.dropAccessTokens(); err != nil {
+		return Access{}, false, needsSignIn(r.account, "", err.Error()+": "+enrollCommand(r.account))
+	}
+	c := new(call)
+	result, err := m.redeem(withCall(ctx, c), row)
+	obtained := time.Now()
+	if err != nil {
+		return Access{}, true, m.failure(r.account, c.answer, err)
+	}
+	if failed := m.checkIdentity(r, row, result); failed != nil {
+		return Access{}, true, failed
+	}
+	if failed := save(ctx, store, r.account, key, row); failed != nil {
+		return Access{}, true, failed
+	}
+	return Access{Token: secret.New(result.AccessToken), Obtained: obtained, Expires: result.ExpiresOn}, true, nil
+}
+
+// redeem redeems the refresh token of a row that has no access token.
+func (m *Microsoft) redeem(ctx context.Context, row *cacheRow) (public.AuthResult, error) {
+	client, err := m.publicClient(row)
+	if err != nil {
+		return public.AuthResult{}, err
+	}
+	accounts, err := client.Accounts(ctx)
+	if err != nil {
+		return public.AuthResult{}, err
+	}
+	// All accounts of the row are one person; MSAL goes by the home account id, which they share.
+	return client.AcquireTokenSilent(ctx, m.scopes, public.WithSilentAccount(accounts[0]))
+}
+
+// publicClient makes the client of one row. Tokens of persons are had as a public client also where the application has
+// a credential: those of the device code are bound to that. See [Microsoft.credentials] for instance discovery.
+func (m *Microsoft) publicClient(row *cacheRow) (public.Client, error) {
+	return public.New(m.clientID,
+		public.WithAuthority(m.authority),
+		public.WithHTTPClient(m.client),
+		public.WithCache(row),
+		public.WithInstanceDiscovery(false))
+}
+
+// checkIdentity holds an answer against the enrolment (threat model I-18). The signature of the ID token need not be
+// checked here: it came straight from the token endpoint over verified TLS (OpenID Connect Core 1.0 section 3.1.3.7,
+// item 6).
+func (m *Microsoft) checkIdentity(r request, row *cacheRow, result public.AuthResult) *Error {
+	if result.IDToken.Oid == "" || result.IDToken.TenantID == "" {
+		return &Error{Account: r.account, Class: Temporary, Advice: "the answer of " + m.host + " does not say who it is for"}
+	}
+	kept, err := row.parse()
+	if err != nil || !kept.belongsTo(r.identity) ||
+		result.IDToken.Oid != r.identity.ObjectID || result.IDToken.TenantID != r.identity.TenantID {
+		return mismatch(r.account)
+	}
+	return nil
+}
+
+// personKey is where a person's token cache is kept: by what does not change hands.
+func personKey(account Account, identity Identity) CacheKey {
+	return CacheKey{Provider: account.Provider, TenantID: identity.TenantID, Owner: identity.ObjectID, Kind: KindPublic}
+}
+
+func needsSignIn(account Account, code, advice string) *Error {
+	return &Error{Account: account, Class: NeedsSignIn, Code: code, Advice: advice}
+}
+
+func mismatch(account Account) *Error {
+	return needsSignIn(account, identityMismatch,
+		"the tokens are another person's than the one who was enrolled and were thrown away: "+enrollCommand(account))
+}
+
+// enrollCommand is the command that makes a delegated account work again.
+func enrollCommand(account Account) string { return "postern user enroll " + account.Name }

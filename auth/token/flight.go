@@ -1,0 +1,167 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"postern/internal/audit"
+)
+
+// flight is one request for an account's token, for all who wait for it. It is nobody's: it goes on when those who
+// wanted it have gone (threat model I-20).
+type flight struct {
+	account Account
+	force   bool // the provider is asked whatever the store holds
+	done    chan struct{}
+	// access and failed are set before done is closed, and not written afterwards.
+	access Access
+	failed *Error
+}
+
+// wait waits for the flight. With a second best token at hand it does not wait long, and gives that when the flight
+// fails for a reason that time mends.
+func (f *flight) wait(ctx context.Context, second Access) (Access, *Error) {
+	var enough <-chan time.Time
+	if second.usable(time.Now()) {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		enough = timer.C
+	}
+	select {
+	case <-f.done:
+	case <-enough:
+		return second, nil
+	case <-ctx.Done():
+		return Access{}, &Error{Account: f.account, Class: Temporary, Advice: "the wait for a token was cut short", cause: ctx.Err()}
+	}
+	if f.failed != nil && f.failed.Class == Temporary && second.usable(time.Now()) {
+		return second, nil
+	}
+	return f.access, f.failed
+}
+
+// join gives the account's flight, a new one where none is under way. The caller holds the mutex.
+func (s *Source) join(provider *Microsoft, e *entry, force bool) (*flight, *Error) {
+	if e.flight != nil {
+		return e.flight, nil
+	}
+	if s.closed {
+		return nil, stopping(e.account)
+	}
+	f := &flight{account: e.account, force: force, done: make(chan struct{})}
+	e.flight = f
+	r := request{account: e.account, identity: e.enrolment.Identity, current: e.access.Token, force: force}
+	enrolment := e.enrolment
+	s.tasks.Go(func() { s.fly(provider, f, e, r, enrolment) })
+	return f, nil
+}
+
+func stopping(account Account) *Error {
+	return &Error{Account: account, Class: Temporary, Advice: "the gateway is stopping"}
+}
+
+// fly makes the request and settles the entry. The order is: save, record, then use.
+func (s *Source) fly(provider *Microsoft, f *flight, e *entry, r request, enrolment Enrolment) {
+	ctx, cancel := context.WithTimeout(s.ctx, flightTime)
+	defer cancel()
+	access, asked, failed := s.fetch(ctx, provider, r)
+	if failed == nil && !access.Expires.After(access.Obtained) {
+		failed = &Error{Account: r.account, Class: Temporary, Advice: "the provider issued a token that is over already"}
+	}
+	switch {
+	case failed == nil && asked:
+		failed = s.recordRefreshed(r.account, access)
+	case failed != nil && s.ctx.Err() != nil:
+		failed = stopping(r.account) // nobody was refused
+	case failed != nil:
+		s.recordRefused(ctx, failed, enrolment)
+	}
+	s.settle(f, e, access, failed, enrolment)
+}
+
+// settle takes the outcome of a flight into the entry, and tells those who wait.
+func (s *Source) settle(f *flight, e *entry, access Access, failed *Error, enrolment Enrolment) {
+	s.mu.Lock()
+	e.flight = nil
+	revoked := failed != nil && failed.Class == NeedsSignIn && e.enrolment.NeedsSignIn // as a caller has read already
+	switch {
+	case !e.enrolment.same(enrolment) && !revoked:
+		// The account was enrolled anew, or refused elsewhere, meanwhile: this is about how it was before.
+		failed = &Error{Account: f.account, Class: Temporary, Advice: "the account's enrolment has just changed"}
+	case failed == nil:
+		e.keep(access)
+	case s.ctx.Err() == nil:
+		e.refuse(failed, time.Now())
+	}
+	s.mu.Unlock()
+	if f.failed = failed; failed == nil {
+		f.access = access
+	}
+	close(f.done)
+}
+
+// fetch is the provider's fetch, with a net below it: an answer that makes a library panic costs this request, not the
+// process with all of its sessions (threat model I-32).
+func (s *Source) fetch(ctx context.Context, provider *Microsoft, r request) (access Access, asked bool, failed *Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic in a request for a token", "account", r.account.String(), "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			access, asked, failed = Access{}, true, &Error{Account: r.account, Class: Temporary, Advice: "a fault in the gateway; see its log"}
+		}
+	}()
+	return provider.fetch(ctx, s.store, r)
+}
+
+// recordRefreshed records a token that was fetched. One that is not in the audit log is not used.
+func (s *Source) recordRefreshed(account Account, access Access) *Error {
+	err := s.audit.Record(audit.TokenRefreshed{
+		Provider: account.Provider, Grant: string(account.Grant), Account: account.Name, Expires: access.Expires.UTC().Truncate(time.Second),
+	})
+	if err != nil {
+		s.log.Error("a token is not in the audit log", "account", account.String(), "error", err)
+		return &Error{Account: account, Class: Temporary, Advice: "the audit log cannot be written", cause: err}
+	}
+	s.log.Debug("token refreshed", "account", account.String(), "expires", access.Expires)
+	return nil
+}
+
+// recordRefused records a failure, and marks the account whose person has to sign in.
+func (s *Source) recordRefused(ctx context.Context, failed *Error, enrolment Enrolment) {
+	s.recordFailure(failed)
+	if failed.Class != NeedsSignIn {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	// The person may have signed in anew while the old refresh token was being refused.
+	now, err := s.store.Enrolment(ctx, failed.Account)
+	if err == nil && now.same(enrolment) {
+		err = s.store.MarkNeedsSignIn(ctx, failed.Account, failed.Advice, time.Now())
+	}
+	if err != nil && !errors.Is(err, ErrNotEnrolled) {
+		// The refusal is remembered in memory, so the provider is not asked again all the same.
+		s.log.Error("an account that needs a sign-in is not marked", "account", failed.Account.String(), "error", err)
+	}
+}
+
+// recordFailure records a request that the provider refused or that came to nothing.
+func (s *Source) recordFailure(failed *Error) {
+	account := failed.Account
+	level := slog.LevelError // somebody has to act
+	if failed.Class == Temporary {
+		level = slog.LevelInfo
+	}
+	s.log.Log(context.Background(), level, "token refused", "account", account.String(), "error", failed)
+	err := s.audit.Record(audit.TokenRefused{
+		Provider: account.Provider, Grant: string(account.Grant), Account: account.Name,
+		Class: string(failed.Class), Code: failed.Code, Suberror: failed.Suberror, AADSTS: failed.AADSTS, Advice: failed.Advice,
+		CorrelationID: failed.CorrelationID, TraceID: failed.TraceID,
+	})
+	if err != nil {
+		s.log.Error("a refused token is not in the audit log", "account", account.String(), "error", err)
+	}
+}

@@ -1,0 +1,238 @@
+package token
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"postern/internal/audit"
+	"postern/internal/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	aliceAccount = Account{Provider: "contoso", Grant: Delegated, Name: alice.Username}
+	bobAccount   = Account{Provider: "contoso", Grant: Delegated, Name: bob.Username}
+	appAccount   = Account{Provider: "contoso", Grant: Application}
+)
+
+// memory is a store in memory, with faults.
+type memory struct {
+	mu         sync.Mutex
+	enrolments map[Account]Enrolment
+	caches     map[CacheKey][]byte
+	saves      int
+
+	readFault, saveFault, markFault error
+}
+
+func newMemory() *memory {
+	return &memory{enrolments: make(map[Account]Enrolment), caches: make(map[CacheKey][]byte)}
+}
+
+func (m *memory) Enrolment(_ context.Context, account Account) (Enrolment, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.readFault != nil {
+		return Enrolment{}, m.readFault
+	}
+	e, ok := m.enrolments[account]
+	if !ok {
+		return Enrolment{}, fmt.Errorf("account %q: %w", account.Name, ErrNotEnrolled)
+	}
+	return e, nil
+}
+
+func (m *memory) SaveEnrolment(ctx context.Context, account Account, e Enrolment, key CacheKey, cache []byte) error {
+	if err := m.SaveCache(ctx, key, cache); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e.Since = e.Since.Truncate(time.Millisecond) // as databases do
+	m.enrolments[account] = e
+	return nil
+}
+
+func (m *memory) MarkNeedsSignIn(_ context.Context, account Account, reason string, since time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.markFault != nil {
+		return m.markFault
+	}
+	e := m.enrolments[account]
+	e.NeedsSignIn, e.Reason, e.Since = true, reason, since.Truncate(time.Millisecond)
+	m.enrolments[account] = e
+	return nil
+}
+
+func (m *memory) Cache(_ context.Context, key CacheKey) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return bytes.Clone(m.caches[key]), m.readFault
+}
+
+func (m *memory) SaveCache(_ context.Context, key CacheKey, content []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.saveFault != nil {
+		return m.saveFault
+	}
+	m.saves++
+	m.caches[key] = bytes.Clone(content)
+	return nil
+}
+
+func (m *memory) set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+}
+
+// recorder is an audit log in memory, with a fault.
+type recorder struct {
+	mu     sync.Mutex
+	events []audit.Event
+	fault  error
+}
+
+func (r *recorder) Record(e audit.Event) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fault != nil {
+		return r.fault
+	}
+	r.events = append(r.events, e)
+	return nil
+}
+
+// kinds gives the kinds of the events so far, in order.
+func (r *recorder) kinds() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var kinds []string
+	for _, e := range r.events {
+		kinds = append(kinds, e.Kind())
+	}
+	return kinds
+}
+
+// harness is a source with all that is around it.
+type harness struct {
+	t      *testing.T
+	entra  *fakeEntra
+	store  *memory
+	audit  *recorder
+	log    *bytes.Buffer
+	source *Source
+}
+
+func newHarness(t *testing.T) *harness {
+	t.Helper()
+	h := &harness{t: t, entra: newFakeEntra(t), store: newMemory(), audit: new(recorder), log: new(bytes.Buffer)}
+	h.source = h.newSource()
+	return h
+}
+
+// newSource makes a source on what is there already: another process that shares the store, or one after a restart.
+func (h *harness) newSource() *Source {
+	h.t.Helper()
+	source := NewSource(Config{
+		Providers: map[string]*Microsoft{"contoso": h.provider(MicrosoftConfig{ClientSecret: secret.New(secretMark + "-client")})},
+		Store:     h.store, Audit: h.audit,
+		Log: slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	h.t.Cleanup(source.Close)
+	return source
+}
+
+// provider makes a provider of the fake, with what is the same for all.
+func (h *harness) provider(c MicrosoftConfig) *Microsoft {
+	h.t.Helper()
+	if c.Authority == "" {
+		c.Authority = "https://localhost/" + tenantDomain
+	}
+	c.ClientID, c.ApplicationScope, c.Roots = clientID, appScope, h.entra.roots
+	c.Scopes = []string{imapScope, smtpScope}
+	provider, err := newMicrosoft(c, h.entra.dial)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return provider
+}
+
+// enroll enrols an account, with no access token kept, so that the next use asks for one.
+func (h *harness) enroll(account Account, who Identity) {
+	h.t.Helper()
+	h.entra.set(func() { h.entra.signedIn = &who })
+	if _, err := h.source.Enroll(context.Background(), account, "root", func(DeviceCode) {}); err != nil {
+		h.t.Fatalf("enrolling %s: %v", account, err)
+	}
+	row := cacheRow{content: h.store.caches[personKey(account, who)]}
+	if err := row.dropAccessTokens(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.store.set(func() { h.store.caches[personKey(account, who)] = row.content })
+	h.entra.set(func() { h.entra.calls, h.entra.forms = nil, nil })
+	h.audit.mu.Lock()
+	h.audit.events = nil
+	h.audit.mu.Unlock()
+}
+
+// use gets a token, and has nothing to do with it.
+func (h *harness) use(account Account) (Access, error) { return use(h.source, account) }
+
+func use(s *Source, account Account) (got Access, err error) {
+	err = s.Use(context.Background(), account, func(_ context.Context, access Access) error {
+		got = access
+		return nil
+	})
+	return got, err
+}
+
+// mustUse gets a token or ends the test.
+func (h *harness) mustUse(account Account) Access {
+	h.t.Helper()
+	access, err := h.use(account)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return access
+}
+
+// wantClass checks the class of an error, and gives the error.
+func (h *harness) wantClass(err error, want Class) *Error {
+	h.t.Helper()
+	var failed *Error
+	if !errors.As(err, &failed) {
+		h.t.Fatalf("got %v, want an *Error", err)
+	}
+	if failed.Class != want {
+		h.t.Fatalf("got %v, want it %s", failed, want)
+	}
+	return failed
+}
+
+// wantCalls checks the number of token requests since the accounts were enrolled.
+func (h *harness) wantCalls(want int) {
+	h.t.Helper()
+	if got := h.entra.count(); got != want {
+		h.t.Fatalf("got %d token requests, want %d", got, want)
+	}
+}
+
+func (h *harness) wantEvents(want ...string) {
+	h.t.Helper()
+	if got := h.audit.kinds(); !slices.Equal(got, want) {
+		h.t.Fatalf("got events %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,167 @@
+package token
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"postern/internal/secret"
+)
+
+// MicrosoftConfig is what a Microsoft tenant is asked with.
+type MicrosoftConfig struct {
+	// Authority is the https URL of the tenant, such as https://login.microsoftonline.com/contoso.onmicrosoft.com.
+	Authority string // required
+	ClientID  string // required: the application's id
+	// Scopes are the delegated permissions to ask for, each with its resource before it, such as
+	// https://outlook.office.com/SMTP.Send. Required where accounts are delegated.
+	Scopes []string
+	// ApplicationScope is the mail resource and /.default. Required where accounts are the application's.
+	ApplicationScope string
+	// ClientSecret or ClientCertificate is the application's credential; neither for a public client. The certificate
+	// is PEM: the certificate, or a chain, and its RSA private key, unencrypted.
+	ClientSecret, ClientCertificate secret.Text
+	// Roots verify the authority's certificate; nil means the system's.
+	Roots *x509.CertPool
+}
+
+// Microsoft is one tenant with one application of it, as a provider of tokens. It is safe for concurrent use.
+type Microsoft struct {
+	authority        string // in lower case, as MSAL compares it; no slash at the end
+	host, tenant     string
+	clientID         string
+	scopes           []string
+	applicationScope string
+	credential       *confidential.Credential // nil for a public client
+	client           *http.Client
+
+	mu      sync.Mutex
+	keysURL string
+	keys    oidc.KeySet // of keysURL
+}
+
+// sharedTenants are authorities that are no tenant: whoever signed in there could be of any.
+var sharedTenants = []string{"common", "organizations", "consumers"}
+
+// authorityAliases are the names of one cloud's Entra: its discovery document may lead to any of them (reference A.1).
+var authorityAliases = [][]string{
+	{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"},
+	{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"},
+}
+
+// NewMicrosoft makes a provider. It asks nothing yet; the error names the setting that cannot work.
+func NewMicrosoft(c MicrosoftConfig) (*Microsoft, error) { return newMicrosoft(c, nil) }
+
+func newMicrosoft(c MicrosoftConfig, dial dialFunc) (*Microsoft, error) {
+	authority := strings.TrimSuffix(strings.ToLower(c.Authority), "/")
+	u, err := url.Parse(authority)
+	tenant := ""
+	if err == nil {
+		tenant = strings.TrimPrefix(u.Path, "/")
+	}
+	// adfs and dstsv2 are no tenants: they switch MSAL to other services (reference G.3).
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		tenant == "" || strings.Contains(tenant, "/") || tenant == "adfs" || tenant == "dstsv2" {
+		return nil, fmt.Errorf("authority %q: must be https, a host and the tenant, such as "+
+			"https://login.microsoftonline.com/contoso.onmicrosoft.com", c.Authority)
+	}
+	if c.ClientID == "" {
+		return nil, errors.New("client id: must be set to the application's id")
+	}
+	credential, err := newCredential(c)
+	if err != nil {
+		return nil, err
+	}
+	hosts := []string{u.Host}
+	for _, aliases := range authorityAliases {
+		if slices.Contains(aliases, u.Host) {
+			hosts = aliases
+		}
+	}
+	return &Microsoft{
+		authority: authority, host: u.Host, tenant: tenant,
+		clientID: c.ClientID, scopes: c.Scopes, applicationScope: c.ApplicationScope, credential: credential,
+		client: newHTTPClient(hosts, discoveryPath(tenant), c.Scopes, c.Roots, dial),
+	}, nil
+}
+
+// discoveryPath is where a tenant's discovery document is below its host (reference F.1).
+func discoveryPath(tenant string) string {
+	return "/" + tenant + "/v2.0/.well-known/openid-configuration"
+}
+
+// newCredential reads the application's credential; nil when it has none.
+func newCredential(c MicrosoftConfig) (*confidential.Credential, error) {
+	switch {
+	case c.ClientSecret.IsZero() && c.ClientCertificate.IsZero():
+		return nil, nil
+	case !c.ClientSecret.IsZero() && !c.ClientCertificate.IsZero():
+		return nil, errors.New("client secret and client certificate are both set: keep one")
+	case !c.ClientSecret.IsZero():
+		credential, err := confidential.NewCredFromSecret(c.ClientSecret.Reveal())
+		return &credential, err
+	}
+	certificates, key, err := confidential.CertFromPEM([]byte(c.ClientCertificate.Reveal()), "")
+	if err == nil {
+		var credential confidential.Credential
+		if credential, err = confidential.NewCredFromCert(certificates, key); err == nil {
+			return &credential, nil
+		}
+	}
+	// The errors of both calls are about the form of the file and quote nothing of it.
+	return nil, fmt.Errorf("client certificate: %w; it must be PEM with the certificate and its RSA private key, unencrypted", err)
+}
+
+// request is a request for one account's token.
+type request struct {
+	account  Account
+	identity Identity // of a delegated account's person
+	// current is the token that is to be replaced; zero when there is none.
+	current secret.Text
+	// force asks the provider even if another process has fetched a newer token meanwhile.
+	force bool
+}
+
+// fetch gets a token. The second result reports whether the provider was asked: another process that shares the store
+// may have fetched a newer one, which serves as well (threat model I-20). A token is returned only once the refresh
+// token that came with it is durable (I-22).
+func (m *Microsoft) fetch(ctx context.Context, store Store, r request) (Access, bool, *Error) {
+	if r.account.Grant == Application {
+		return m.fetchApplication(ctx, store, r)
+	}
+	return m.fetchDelegated(ctx, store, r)
+}
+
+// saveTime bounds the saving of what the provider gave; it is not cut short by the end of the request that led to it.
+const saveTime = 10 * time.Second
+
+// save makes a row durable.
+func save(ctx context.Context, store Store, account Account, key CacheKey, row *cacheRow) *Error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	if err := store.SaveCache(ctx, key, row.content); err != nil {
+		return storeError(account, err)
+	}
+	return nil
+}
+
+// storeError is a failure of the store: time, or the disk's owner, mends it.
+func storeError(account Account, err error) *Error {
+	return &Error{Account: account, Class: Temporary, Advice: "the store does not answer as it should", cause: err}
+}
+
+// newer gives the row's access token where it can stand in for the one that is to be replaced.
+func (c contract) newer(r request, clientID string, scopes []string) (Access, bool) {
+	access, ok := c.access(clientID, scopes)
+	return access, ok && !r.force && !access.Token.Equal(r.current) && access.fresh(time.Now())
+}

@@ -1,0 +1,354 @@
+package token
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postern/internal/audit"
+)
+
+// retryFor uses an account once a second, as a device does.
+func (h *harness) retryFor(account Account, d time.Duration, want Class) {
+	h.t.Helper()
+	for began := time.Now(); time.Since(began) < d; time.Sleep(time.Second) {
+		_, err := h.use(account)
+		h.wantClass(err, want)
+	}
+}
+
+// TestRevokedSignIn is threat model I-23: the person is marked, and no retry reaches the provider any more.
+func TestRevokedSignIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.mustUse(aliceAccount)
+		h.entra.set(func() { clear(h.entra.refresh) })
+		time.Sleep(40 * time.Minute) // the renewal ahead finds out
+		h.wantCalls(2)
+		h.wantEvents("token-refreshed", "token-refused")
+		marked := h.store.enrolments[aliceAccount]
+		if !marked.NeedsSignIn || marked.Reason == "" {
+			t.Errorf("got enrolment %+v, want it marked with a reason", marked)
+		}
+		h.retryFor(aliceAccount, 3*time.Hour, NeedsSignIn)
+		_, err := use(h.newSource(), aliceAccount) // after a restart
+		if failed := h.wantClass(err, NeedsSignIn); failed.Advice != marked.Reason {
+			t.Errorf("got advice %q, want what the store has: %q", failed.Advice, marked.Reason)
+		}
+		h.wantCalls(2)
+		h.wantEvents("token-refreshed", "token-refused")
+
+		h.enroll(aliceAccount, alice)
+		h.mustUse(aliceAccount)
+	})
+}
+
+func TestRefusalTellsWhatIdentifiesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.set(func() { clear(h.entra.refresh) })
+		_, err := h.use(aliceAccount)
+		got := h.wantClass(err, NeedsSignIn)
+		if got.Account != aliceAccount || got.Code != "invalid_grant" || len(got.AADSTS) != 1 || got.AADSTS[0] != 50173 ||
+			got.TraceID != "0a0a0a0a-1111" || got.CorrelationID != "0b0b0b0b-2222" || !got.RetryAt.IsZero() {
+			t.Errorf("got %+v", got)
+		}
+		event := h.audit.events[0].(audit.TokenRefused)
+		if event.Account != alice.Username || event.Class != "needs-sign-in" || event.Code != "invalid_grant" || event.Advice != got.Advice {
+			t.Errorf("got event %+v", event)
+		}
+	})
+}
+
+func TestRevokedSignInThatCannotBeMarked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.store.markFault = errors.New("disk full")
+		h.entra.set(func() { clear(h.entra.refresh) })
+		h.retryFor(aliceAccount, time.Hour, NeedsSignIn)
+		h.wantCalls(1)
+		h.enroll(aliceAccount, alice)
+		h.mustUse(aliceAccount)
+	})
+}
+
+// TestSignInMarkedElsewhere: what another process found out counts here at once, also for a token in memory.
+func TestSignInMarkedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.mustUse(aliceAccount)
+		if err := h.store.MarkNeedsSignIn(t.Context(), aliceAccount, "revoked", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := h.use(aliceAccount)
+		h.wantClass(err, NeedsSignIn)
+		h.wantCalls(1)
+	})
+}
+
+// TestEnrolmentWhileRefused: a person who signs in while their old refresh token is being refused is not marked.
+func TestEnrolmentWhileRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.set(func() {
+			h.entra.token = func(w http.ResponseWriter, form url.Values) bool {
+				if form.Get("grant_type") != "refresh_token" {
+					return false
+				}
+				time.Sleep(10 * time.Second)
+				refuse(w, form, http.StatusBadRequest, "invalid_grant", 50173)
+				return true
+			}
+		})
+		go func() {
+			_, err := h.use(aliceAccount)
+			h.wantClass(err, Temporary)
+		}()
+		synctest.Wait()
+		h.enroll(aliceAccount, alice)
+		time.Sleep(20 * time.Second)
+		if h.store.enrolments[aliceAccount].NeedsSignIn {
+			t.Error("the new enrolment is marked for the old one's refusal")
+		}
+		h.entra.set(func() { h.entra.token = nil })
+		h.mustUse(aliceAccount)
+	})
+}
+
+// TestTemporaryTroubleBacksOff: callers in between get the remembered error, and one event stands for all of them.
+func TestTemporaryTroubleBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.entra.refuseAll(http.StatusServiceUnavailable, "temporarily_unavailable", 90033)
+		var pauses []time.Duration
+		for last := time.Now(); len(pauses) < 12; time.Sleep(100 * time.Millisecond) {
+			calls := h.entra.count()
+			_, err := h.use(appAccount)
+			failed := h.wantClass(err, Temporary)
+			if h.entra.count() == calls {
+				continue
+			}
+			if !failed.RetryAt.After(time.Now()) {
+				t.Fatalf("RetryAt is %v, which is not ahead", failed.RetryAt)
+			}
+			pauses, last = append(pauses, time.Since(last)), time.Now()
+		}
+		for i, pause := range pauses[1:] {
+			least := min(time.Second<<i, maxDelay)
+			if pause < least || pause > least+least/4+time.Second {
+				t.Errorf("pause %d is %v, want %v and up to a quarter", i, pause, least)
+			}
+			if pause > 5*time.Minute+time.Second {
+				t.Errorf("pause %d is %v, want five minutes at most", i, pause)
+			}
+		}
+		if events := len(h.audit.kinds()); events != h.entra.count() {
+			t.Errorf("got %d events for %d requests", events, h.entra.count())
+		}
+		h.entra.set(func() { h.entra.token = nil })
+		time.Sleep(5 * time.Minute)
+		h.mustUse(appAccount)
+	})
+}
+
+func TestRetryAfterIsKept(t *testing.T) {
+	for name, value := range map[string]func() string{
+		"seconds": func() string { return "120" },
+		"date":    func() string { return time.Now().Add(120 * time.Second).UTC().Format(http.TimeFormat) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t)
+				h.entra.set(func() {
+					h.entra.token = func(w http.ResponseWriter, _ url.Values) bool {
+						w.Header().Set("Retry-After", value())
+						w.WriteHeader(http.StatusTooManyRequests)
+						_, _ = io.WriteString(w, "Too Many Requests")
+						return true
+					}
+				})
+				began := time.Now()
+				_, err := h.use(appAccount)
+				failed := h.wantClass(err, Temporary)
+				if wait := failed.RetryAt.Sub(began); wait < 119*time.Second || wait > 151*time.Second {
+					t.Errorf("asked again after %v, want 120s and up to a quarter", wait)
+				}
+				h.retryFor(appAccount, 118*time.Second, Temporary)
+				h.wantCalls(1)
+			})
+		})
+	}
+}
+
+func TestMisconfigurationIsAskedAboutSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.entra.refuseAll(http.StatusUnauthorized, "invalid_client", 7000222)
+		h.retryFor(appAccount, 59*time.Second, Misconfigured)
+		h.wantCalls(1)
+		h.retryFor(appAccount, 29*time.Minute, Misconfigured)
+		if calls := h.entra.count(); calls < 6 || calls > 10 {
+			t.Errorf("got %d requests in half an hour, want one each minute at first and each five later", calls)
+		}
+		h.entra.set(func() { h.entra.token = nil })
+		time.Sleep(6 * time.Minute)
+		h.mustUse(appAccount)
+	})
+}
+
+// TestBlockedSignInIsAskedAboutHourly: what a Conditional Access policy blocks comes back by itself once the policy is
+// mended, without a request a minute for each person meanwhile.
+func TestBlockedSignInIsAskedAboutHourly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.refuseAll(http.StatusBadRequest, "invalid_grant", 53003)
+		h.retryFor(aliceAccount, time.Hour, Misconfigured)
+		h.wantCalls(2)
+		h.entra.set(func() { h.entra.token = nil })
+		time.Sleep(2 * time.Hour)
+		h.mustUse(aliceAccount)
+	})
+}
+
+func TestRotationIsDurableBeforeUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.store.set(func() { h.store.saveFault = errors.New("disk full") })
+		_, err := h.use(aliceAccount)
+		if failed := h.wantClass(err, Temporary); !errors.Is(failed, h.store.saveFault) {
+			t.Errorf("got %v, want the store's error in it", failed)
+		}
+		h.wantCalls(1)
+		h.store.set(func() { h.store.saveFault = nil })
+		time.Sleep(5 * time.Second)
+		h.mustUse(aliceAccount)
+		time.Sleep(35 * time.Minute)
+		h.mustUse(aliceAccount)
+
+		var redeemed []string
+		for _, form := range h.entra.forms {
+			redeemed = append(redeemed, form.Get("refresh_token"))
+		}
+		// The first was redeemed twice, since its successor was never kept; the third is the second's successor.
+		if len(redeemed) != 3 || redeemed[0] != redeemed[1] || redeemed[2] == redeemed[1] {
+			t.Errorf("redeemed %q", redeemed)
+		}
+	})
+}
+
+func TestMissingRotationKeepsTheOldRefreshToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.set(func() { h.entra.noRotate = true })
+		h.mustUse(aliceAccount)
+		time.Sleep(4 * time.Hour)
+		h.mustUse(aliceAccount)
+	})
+}
+
+// TestTokensOfAnotherPerson is threat model I-18 and I-19: an answer for somebody else is no token, and leaves no trace
+// in the record.
+func TestTokensOfAnotherPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		before := string(h.store.caches[personKey(aliceAccount, alice)])
+		saves := h.store.saves
+		h.entra.set(func() { h.entra.as = &bob })
+		_, err := h.use(aliceAccount)
+		if failed := h.wantClass(err, NeedsSignIn); failed.Code != identityMismatch {
+			t.Errorf("got code %q, want %q", failed.Code, identityMismatch)
+		}
+		h.wantEvents("token-refused")
+		if h.store.saves != saves || string(h.store.caches[personKey(aliceAccount, alice)]) != before {
+			t.Error("the answer was saved")
+		}
+	})
+}
+
+// TestRecordOfAnotherPerson: a record in the wrong place is not used, whoever put it there.
+func TestRecordOfAnotherPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.enroll(bobAccount, bob)
+		h.store.caches[personKey(aliceAccount, alice)] = h.store.caches[personKey(bobAccount, bob)]
+		_, err := h.use(aliceAccount)
+		if failed := h.wantClass(err, NeedsSignIn); failed.Code != identityMismatch {
+			t.Errorf("got code %q, want %q", failed.Code, identityMismatch)
+		}
+		h.wantCalls(0)
+	})
+}
+
+func TestEachAccountHasItsOwnToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.enroll(bobAccount, bob)
+		seen := make(map[string]Account)
+		for _, account := range []Account{aliceAccount, bobAccount, appAccount, aliceAccount} {
+			token := h.mustUse(account).Token.Reveal()
+			if owner, taken := seen[token]; taken && owner != account {
+				t.Errorf("%s and %s have the same token", account, owner)
+			}
+			seen[token] = account
+		}
+		if len(seen) != 3 {
+			t.Errorf("got %d tokens, want 3", len(seen))
+		}
+	})
+}
+
+// TestAccountThatChangesHands: a name that is enrolled for another person does not keep the first one's token.
+func TestAccountThatChangesHands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		successor := Identity{TenantID: tenantID, ObjectID: "cccccccc-0000-0000-0000-000000000003", Username: alice.Username}
+		h.enroll(aliceAccount, alice)
+		first := h.mustUse(aliceAccount)
+		h.enroll(aliceAccount, successor)
+		if second := h.mustUse(aliceAccount); second.Token.Equal(first.Token) {
+			t.Error("the successor works with the predecessor's token")
+		}
+		h.wantCalls(1)
+	})
+}
+
+func TestMissingRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		clear(h.store.caches)
+		_, err := h.use(aliceAccount)
+		h.wantClass(err, NeedsSignIn)
+		h.wantCalls(0)
+	})
+}
+
+func TestUnreadableRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		for key := range h.store.caches {
+			h.store.caches[key] = []byte(`{"RefreshToken":`)
+		}
+		h.store.caches[CacheKey{"contoso", tenantDomain, clientID, KindApplication}] = []byte("[")
+		_, err := h.use(aliceAccount)
+		h.wantClass(err, NeedsSignIn)
+		h.mustUse(appAccount) // loses nothing by it
+		h.wantCalls(1)
+	})
+}

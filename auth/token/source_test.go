@@ -1,0 +1,321 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestOneRequestForAllWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.pause(time.Second)
+		var callers sync.WaitGroup
+		var tokens sync.Map
+		for range 200 {
+			callers.Go(func() {
+				access, err := h.use(aliceAccount)
+				if err != nil {
+					t.Error(err)
+				}
+				tokens.Store(access.Token.Reveal(), true)
+			})
+		}
+		callers.Wait()
+		h.wantCalls(1)
+		h.wantEvents("token-refreshed")
+		if n := size(&tokens); n != 1 {
+			t.Errorf("got %d tokens, want 1", n)
+		}
+	})
+}
+
+func size(m *sync.Map) (n int) {
+	m.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
+func TestCallerWhoLeavesHarmsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.pause(10 * time.Second)
+		first, leave := context.WithCancel(context.Background())
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			err := h.source.Use(first, aliceAccount, func(context.Context, Access) error { return nil })
+			if failed := h.wantClass(err, Temporary); !errors.Is(failed, context.Canceled) {
+				t.Errorf("got %v, want it to wrap the end of the context", failed)
+			}
+		})
+		synctest.Wait()
+		callers.Go(func() {
+			if _, err := h.use(aliceAccount); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		leave()
+		callers.Wait()
+		h.wantCalls(1)
+	})
+}
+
+// TestTokensAreRenewedBeforeTheirHalf: who comes once an hour never waits and never gets a token past its half.
+func TestTokensAreRenewedBeforeTheirHalf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.mustUse(aliceAccount)
+		for range 5 {
+			time.Sleep(time.Hour)
+			before, began := h.entra.count(), time.Now()
+			access := h.mustUse(aliceAccount)
+			if left := time.Until(access.Expires); left < access.life()/2 {
+				t.Errorf("got a token with %v of %v left", left, access.life())
+			}
+			if h.entra.count() != before || time.Since(began) != 0 {
+				t.Error("a caller had to wait for a token")
+			}
+		}
+	})
+}
+
+func TestTokensOfNobodyAreNotRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.mustUse(aliceAccount)
+		time.Sleep(4 * time.Hour)
+		calls := h.entra.count()
+		time.Sleep(24 * time.Hour)
+		h.wantCalls(calls)
+		h.source.mu.Lock()
+		kept := h.source.entries[aliceAccount].access
+		h.source.mu.Unlock()
+		if !kept.Token.IsZero() {
+			t.Error("a token that is over is still in memory")
+		}
+	})
+}
+
+func TestSecondBestWhileProviderIsInTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		first := h.mustUse(aliceAccount)
+		h.entra.set(func() {
+			h.entra.token = func(w http.ResponseWriter, _ url.Values) bool {
+				http.Error(w, "<html>busy", http.StatusServiceUnavailable)
+				return true
+			}
+		})
+		time.Sleep(50 * time.Minute)
+		if got := h.mustUse(aliceAccount); !got.Token.Equal(first.Token) {
+			t.Error("got another token than the one that still works")
+		}
+		time.Sleep(9*time.Minute + 30*time.Second) // half a minute left: too little
+		_, err := h.use(aliceAccount)
+		h.wantClass(err, Temporary)
+	})
+}
+
+// TestSlowProviderDoesNotHoldUp: a caller with a token that will do waits a few seconds for a better one, and no longer.
+func TestSlowProviderDoesNotHoldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		first := h.mustUse(aliceAccount)
+		h.source.mu.Lock()
+		h.source.entries[aliceAccount].used = time.Time{} // so that nothing is renewed in the background
+		h.source.mu.Unlock()
+		h.entra.pause(20 * time.Second)
+		time.Sleep(40 * time.Minute)
+		began := time.Now()
+		got := h.mustUse(aliceAccount)
+		if waited := time.Since(began); waited != patience || !got.Token.Equal(first.Token) {
+			t.Errorf("waited %v, want %v for the old token", waited, patience)
+		}
+		time.Sleep(20 * time.Second)
+		if got := h.mustUse(aliceAccount); got.Token.Equal(first.Token) {
+			t.Error("the slow answer was lost")
+		}
+		h.wantCalls(2)
+	})
+}
+
+func TestRefusedTokenIsRenewedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		refused := h.mustUse(aliceAccount)
+		var presented []Access
+		err := h.source.Use(context.Background(), aliceAccount, func(_ context.Context, access Access) error {
+			presented = append(presented, access)
+			if access.Token.Equal(refused.Token) {
+				return errors.Join(errors.New("NO AUTHENTICATE failed."), ErrRefused)
+			}
+			return nil
+		})
+		if err != nil || len(presented) != 2 {
+			t.Fatalf("got %v after %d tokens, want success with the second", err, len(presented))
+		}
+		h.wantCalls(2)
+		h.wantEvents("token-refreshed", "token-refreshed")
+	})
+}
+
+func TestManyRefusalsOfOneTokenRenewItOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		old := h.mustUse(aliceAccount)
+		var sessions sync.WaitGroup
+		for range 50 {
+			sessions.Go(func() {
+				err := h.source.Use(context.Background(), aliceAccount, func(_ context.Context, access Access) error {
+					if access.Token.Equal(old.Token) {
+						return ErrRefused
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		sessions.Wait()
+		h.wantCalls(2)
+	})
+}
+
+// TestMailboxThatRefusesEveryTokenIsNoFlood: a device tries for ever what an administrator has to mend.
+func TestMailboxThatRefusesEveryTokenIsNoFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		began := time.Now()
+		for time.Since(began) < 10*time.Minute {
+			err := h.source.Use(context.Background(), appAccount, func(context.Context, Access) error { return ErrRefused })
+			if !errors.Is(err, ErrRefused) {
+				t.Fatalf("got %v, want the refusal", err)
+			}
+			time.Sleep(time.Second)
+		}
+		if calls, most := h.entra.count(), 1+renewalsInReserve+2; calls > most {
+			t.Errorf("got %d token requests in ten minutes, want %d at most", calls, most)
+		}
+	})
+}
+
+func TestErrorsOfTheCallerPassThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		want := errors.New("mailbox is full")
+		err := h.source.Use(context.Background(), appAccount, func(context.Context, Access) error { return want })
+		if err != want {
+			t.Errorf("got %v, want %v", err, want)
+		}
+		h.wantCalls(1)
+	})
+}
+
+// TestTokenOfAnotherProcess: of two processes with one store, the second finds what the first fetched (I-20), and so
+// does a process after a restart.
+func TestTokenOfAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		for _, account := range []Account{aliceAccount, appAccount} {
+			first := h.mustUse(account)
+			second, err := use(h.newSource(), account)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !second.Token.Equal(first.Token) || !second.Expires.Truncate(time.Second).Equal(first.Expires.Truncate(time.Second)) {
+				t.Errorf("%s: the second process has another token", account)
+			}
+		}
+		h.wantCalls(2)
+	})
+}
+
+func TestOneExpiryIsOneRequestAcrossProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		other := h.newSource()
+		h.mustUse(aliceAccount)
+		if _, err := use(other, aliceAccount); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(45 * time.Minute)
+		h.wantCalls(2)
+	})
+}
+
+func TestUnknownProviderAndAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		_, err := h.use(Account{Provider: "nowhere", Grant: Application})
+		h.wantClass(err, Misconfigured)
+		_, err = h.use(bobAccount)
+		h.wantClass(err, NeedsSignIn)
+		h.wantCalls(0)
+		h.wantEvents()
+	})
+}
+
+func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.entra.pause(20 * time.Second)
+		var caller sync.WaitGroup
+		var done atomic.Bool
+		caller.Go(func() {
+			_, err := h.use(appAccount)
+			h.wantClass(err, Temporary)
+			done.Store(true)
+		})
+		synctest.Wait()
+		began := time.Now()
+		h.source.Close()
+		caller.Wait()
+		if time.Since(began) > time.Second || !done.Load() {
+			t.Errorf("closing took %v", time.Since(began))
+		}
+		_, err := h.use(appAccount)
+		h.wantClass(err, Temporary)
+		h.wantEvents()
+	})
+}
+
+func TestTokenThatCannotBeRecordedIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.audit.fault = errors.New("no space left on device")
+		_, err := h.use(appAccount)
+		if failed := h.wantClass(err, Temporary); !errors.Is(failed, h.audit.fault) {
+			t.Errorf("got %v, want the audit log's error in it", failed)
+		}
+	})
+}
+
+func TestStoreInTroubleIsTemporary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.store.set(func() { h.store.readFault = errors.New("disk I/O error") })
+		for _, account := range []Account{aliceAccount, appAccount} {
+			_, err := h.use(account)
+			h.wantClass(err, Temporary)
+		}
+		h.wantCalls(0)
+	})
+}

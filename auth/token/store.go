@@ -1,0 +1,57 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Store keeps what outlives the process. Its methods are safe for concurrent use. The content of a cache holds tokens:
+// a store seals it, bound to its whole key, so that a record copied to another place does not open (threat model I-19).
+type Store interface {
+	// Enrolment gives whose tokens a delegated account keeps and where it stands. The error wraps [ErrNotEnrolled]
+	// when nobody has signed in for the account yet.
+	Enrolment(ctx context.Context, account Account) (Enrolment, error)
+	// SaveEnrolment keeps an enrolment and the token cache that came with it, both or neither. It replaces an earlier
+	// enrolment of the account.
+	SaveEnrolment(ctx context.Context, account Account, enrolment Enrolment, key CacheKey, cache []byte) error
+	// MarkNeedsSignIn notes that an enrolled account's person has to sign in again, why, and since when.
+	MarkNeedsSignIn(ctx context.Context, account Account, reason string, since time.Time) error
+	// Cache gives the content kept under a key, nil when there is none.
+	Cache(ctx context.Context, key CacheKey) ([]byte, error)
+	// SaveCache keeps content under a key. It is durable when SaveCache returns.
+	SaveCache(ctx context.Context, key CacheKey, content []byte) error
+}
+
+// ErrNotEnrolled is wrapped by the error of a [Store] that knows no enrolment of an account.
+var ErrNotEnrolled = errors.New("not enrolled")
+
+// Enrolment is what is known of a delegated account since its person signed in.
+type Enrolment struct {
+	Identity Identity
+	// NeedsSignIn is set once the provider wants the person to sign in again; Reason then says why.
+	NeedsSignIn bool
+	Reason      string
+	// Since is when the account came to stand as it does: its enrolment, or the refusal.
+	Since time.Time
+}
+
+// same reports whether nothing has happened to the account between two readings of its enrolment.
+func (e Enrolment) same(f Enrolment) bool {
+	return e.Identity == f.Identity && e.NeedsSignIn == f.NeedsSignIn && e.Since.Equal(f.Since)
+}
+
+// CacheKey is the place of one token cache. Each part takes part in the sealing.
+type CacheKey struct {
+	Provider string // name in the configuration
+	TenantID string // tenant as the token's subject has it; for an application, as the authority names it
+	Owner    string // object id of the person; client id of the application
+	Kind     string // what the content is: KindPublic, KindApplication
+}
+
+// The kinds of caches: MSAL's serialized cache of a public client, which holds one person's refresh token, and of a
+// confidential client, which holds the application's own access token.
+const (
+	KindPublic      = "msal-public"
+	KindApplication = "msal-application"
+)
