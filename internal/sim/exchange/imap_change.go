@@ -135,11 +135,11 @@ func (i *imapSession) storeOne(n numbered, change func(flagSet) flagSet, silent,
 	defer i.server.store.lock()()
 	m := n.message
 	if changed := change(m.flags); changed != m.flags {
-		upToDate := i.selected.seen == i.server.store.changes
+		before := i.server.store.changes
 		m.flags = changed
 		m.changed = i.server.store.changedNow()
-		if upToDate {
-			i.selected.seen = i.server.store.changes
+		if i.selected.flagsSeen == before {
+			i.selected.flagsSeen = m.changed
 		}
 	}
 	if silent {

@@ -103,9 +103,9 @@ func (i *imapSession) fetchOne(n numbered, items []item) error {
 func fetchItems(c *command, byUID bool) (items []item, sees bool, err error) {
 	hasUID := false
 	one := func() error {
-		name, ok := c.word()
-		if !ok {
-			return errArgument
+		name, err := c.pattern(`(){%*"\[]`)
+		if err != nil {
+			return err
 		}
 		name = strings.ToUpper(name)
 		hasUID = hasUID || name == "UID"

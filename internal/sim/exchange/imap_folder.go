@@ -14,7 +14,8 @@ type selection struct {
 	folder   *folder
 	readOnly bool
 	view     []uint32 // sequence number - 1 → UID
-	seen     uint64   // the store's count of changes that the client has been told of
+	// How far the client has been told of changes, in the store's count: of all, and of all but removed messages.
+	seen, flagsSeen uint64
 }
 
 // inbox gives the session's mailbox. The store's lock is held.
@@ -45,7 +46,7 @@ func (i *imapSession) selectFolder(c *command) error {
 	if f == nil {
 		return i.noFolder(c, name)
 	}
-	s := &selection{folder: f, readOnly: c.name == "EXAMINE", seen: i.server.store.changes}
+	s := &selection{folder: f, readOnly: c.name == "EXAMINE", seen: i.server.store.changes, flagsSeen: i.server.store.changes}
 	unseen := 0
 	for n, m := range f.messages {
 		s.view = append(s.view, m.uid)
@@ -276,7 +277,8 @@ func (i *imapSession) tellNews(numbersMayChange bool) error {
 		return nil
 	}
 	defer i.server.store.lock()()
-	if s.seen == i.server.store.changes {
+	now := i.server.store.changes
+	if s.seen == now || s.flagsSeen == now && !numbersMayChange {
 		return nil
 	}
 	if numbersMayChange {
@@ -309,8 +311,9 @@ func (i *imapSession) tellNews(numbersMayChange bool) error {
 			return err
 		}
 	}
+	s.flagsSeen = now
 	if numbersMayChange {
-		s.seen = i.server.store.changes
+		s.seen = now
 	}
 	return nil
 }
@@ -319,7 +322,7 @@ func (i *imapSession) tellNews(numbersMayChange bool) error {
 func (i *imapSession) tellFlags(s *selection) error {
 	for n, uid := range s.view {
 		at, there := s.folder.find(uid)
-		if !there || s.folder.messages[at].changed <= s.seen {
+		if !there || s.folder.messages[at].changed <= s.flagsSeen {
 			continue
 		}
 		if err := i.line("* %d FETCH (FLAGS %s)", n+1, s.folder.messages[at].flags); err != nil {

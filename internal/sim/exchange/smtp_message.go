@@ -127,6 +127,9 @@ func (m *smtpSession) data() error {
 // bdat takes a message in chunks (RFC 3030).
 func (m *smtpSession) bdat(rest string) error {
 	var content []byte
+	if err := m.out.Flush(); err != nil {
+		return err
+	}
 	crowded, end := m.server.submission.begin(m.mailbox)
 	defer end()
 	for {
