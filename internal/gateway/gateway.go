@@ -1,0 +1,212 @@
+// Package gateway builds a running gateway from a configuration: it opens the state, makes the parts, joins them, listens,
+// and takes them down again in order. It knows what there is and in which order it starts and stops, and nothing of how
+// any part works.
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"postern/auth"
+	"postern/auth/apppassword"
+	"postern/auth/token"
+	"postern/certs"
+	"postern/imapproxy"
+	"postern/internal/audit"
+	"postern/internal/config"
+	"postern/internal/front"
+	"postern/internal/session"
+	"postern/smtpproxy"
+)
+
+// certificateCheck is how often certificate files are looked at for changes.
+const certificateCheck = 10 * time.Second
+
+// Options are what a gateway is started with besides its configuration.
+type Options struct {
+	Log     *slog.Logger
+	Version string // for the audit log
+}
+
+// Gateway is a running gateway.
+type Gateway struct {
+	config    *config.Config
+	log       *slog.Logger
+	state     *State
+	tokens    *token.Source
+	stamper   *apppassword.Stamper
+	sessions  session.Register
+	listeners []*listener
+
+	stop func() // tells every dialogue to come to an end
+	wait sync.WaitGroup
+}
+
+// Start builds a gateway and begins to serve. When it returns without an error, every address of the configuration
+// accepts connections. Stop ends it.
+func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
+	state, err := OpenState(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{config: c, log: o.Log, state: state}
+	if err := g.build(o); err != nil {
+		return nil, errors.Join(err, g.close())
+	}
+	return g, nil
+}
+
+// build makes the parts from the bottom up and opens the listeners last.
+func (g *Gateway) build(o Options) error {
+	up, err := newUpstreams(g.config.Providers)
+	if err != nil {
+		return err
+	}
+	certificates, err := g.certificates()
+	if err != nil {
+		return err
+	}
+	g.tokens = token.NewSource(token.Config{
+		Providers: up.tokens, Store: tokenStore{g.state.Store}, Audit: g.state.Audit, Log: g.log,
+	})
+	g.stamper = apppassword.NewStamper(passwordStore{g.state.Store}, g.log)
+	gate := auth.NewGate(auth.GateConfig{
+		Directory: auth.NewDirectory(g.config),
+		Passwords: apppassword.NewVerifier(passwordStore{g.state.Store}, g.state.Keys, nil),
+		Stamp:     g.stamper.Stamp,
+		Audit:     g.state.Audit,
+	})
+	serve := map[string]func(context.Context, *front.Conn){
+		"imap": imapproxy.New(imapproxy.Config{
+			Gate: gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
+		}).Serve,
+		"smtp": smtpproxy.New(smtpproxy.Config{
+			Domain: g.config.Domain, Gate: gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.smtp, Log: g.log,
+		}).Serve,
+	}
+	return g.listen(certificates, serve, o.Version)
+}
+
+// certificates loads the certificates.
+func (g *Gateway) certificates() (*certs.Store, error) {
+	var pairs []certs.Pair
+	for _, certificate := range g.config.Certificates {
+		pairs = append(pairs, certs.Pair{Cert: certificate.Files.Cert, Key: certificate.Files.Key})
+	}
+	return certs.LoadFiles(pairs)
+}
+
+// listen opens every address, so that one that is taken is an error of the start, and then serves them all.
+func (g *Gateway) listen(certificates *certs.Store, serve map[string]func(context.Context, *front.Conn), version string) error {
+	base := certs.ServerTLS(certificates.GetCertificate)
+	var addresses []string
+	for _, c := range g.config.Listeners {
+		l, err := listen(c, serverTLS(base, c.Protocol), serve[c.Protocol], g.log.With("protocol", c.Protocol), time.Now)
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", c.Address, err)
+		}
+		g.listeners = append(g.listeners, l)
+		addresses = append(addresses, fmt.Sprintf("%s %s %s", c.Protocol, c.TLS, l.Addr()))
+	}
+	err := g.state.Audit.Record(audit.GatewayStarted{Version: version, Config: g.config.Digest, Listeners: addresses})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.stop = cancel
+	for _, l := range g.listeners {
+		g.wait.Go(func() { l.run(ctx) })
+	}
+	g.wait.Go(func() { g.watchCertificates(ctx, certificates) })
+	return nil
+}
+
+// serverTLS gives a protocol's TLS configuration: it answers ALPN by that protocol's name only, so that a connection
+// meant for another cannot be led here (RFC 7301; alpaca-attack.com).
+func serverTLS(base *tls.Config, protocol string) *tls.Config {
+	c := base.Clone()
+	c.NextProtos = map[string][]string{"imap": {"imap"}, "smtp": {"smtp"}}[protocol]
+	return c
+}
+
+// watchCertificates takes up changed certificate files until ctx ends.
+func (g *Gateway) watchCertificates(ctx context.Context, certificates *certs.Store) {
+	ticker := time.NewTicker(certificateCheck)
+	defer ticker.Stop()
+	certificates.Watch(ctx, ticker.C, func(changed bool, err error) {
+		if err != nil {
+			g.log.Error("a changed certificate is not used; the one before it goes on", "error", err)
+		}
+		if changed {
+			g.log.Info("certificates reloaded")
+		}
+	})
+}
+
+// Address is an address that a gateway serves.
+type Address struct {
+	Protocol string // imap or smtp
+	TLS      config.TLSMode
+	Address  string // host:port, with the port that was taken
+}
+
+// Addresses gives the addresses in the order of the configuration.
+func (g *Gateway) Addresses() []Address {
+	var all []Address
+	for _, l := range g.listeners {
+		all = append(all, Address{l.config.Protocol, l.config.TLS, l.Addr().String()})
+	}
+	return all
+}
+
+// Stop takes the gateway down: no new connections; those who have not signed in, and SMTP clients between two messages,
+// are told; a message on its way is finished; IMAP sessions go on until ctx ends, and are cut off then.
+func (g *Gateway) Stop(ctx context.Context) error {
+	g.stopAccepting()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for _, l := range g.listeners {
+			l.wait.Wait()
+		}
+	}()
+	cut := 0
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		cut = g.sessions.Cut("stopped", func(session.Info) bool { return true })
+		for _, l := range g.listeners {
+			l.closeConns()
+		}
+		<-drained
+	}
+	g.wait.Wait()
+	return errors.Join(g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.close())
+}
+
+// stopAccepting closes the listeners and tells every dialogue to come to an end.
+func (g *Gateway) stopAccepting() {
+	for _, l := range g.listeners {
+		_ = l.Close()
+	}
+	if g.stop != nil {
+		g.stop()
+	}
+}
+
+// close closes what build has made, in the opposite order.
+func (g *Gateway) close() error {
+	g.stopAccepting()
+	if g.stamper != nil {
+		g.stamper.Close()
+	}
+	if g.tokens != nil {
+		g.tokens.Close()
+	}
+	return g.state.Close()
+}

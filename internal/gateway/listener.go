@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"postern/internal/config"
+	"postern/internal/front"
+	"postern/internal/relay"
+)
+
+const (
+	// keepAlive finds peers that are gone without a word: the idle time before the first probe, and the probes after it.
+	keepAliveIdle     = 2 * time.Minute
+	keepAliveInterval = 30 * time.Second
+	keepAliveProbes   = 4
+)
+
+// listener accepts the connections of one address and has them served.
+type listener struct {
+	net.Listener
+	config config.Listener
+	tls    *tls.Config
+	serve  func(context.Context, *front.Conn)
+	log    *slog.Logger
+	now    func() time.Time
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // the sockets of all connections, for the end of a drain
+	wait  sync.WaitGroup
+}
+
+// listen opens the address. Serving begins with run.
+func listen(c config.Listener, tlsConfig *tls.Config, serve func(context.Context, *front.Conn), log *slog.Logger, now func() time.Time) (*listener, error) {
+	settings := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes}}
+	l, err := settings.Listen(context.Background(), "tcp", c.Address)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{Listener: l, config: c, tls: tlsConfig, serve: serve, log: log, now: now, conns: make(map[net.Conn]struct{})}, nil
+}
+
+// run accepts until the listener is closed. Connections are served until ctx tells them to stop.
+func (l *listener) run(ctx context.Context) {
+	const least, most = 5 * time.Millisecond, time.Second
+	pause := least
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of file descriptors, say: it passes, and asking at once again does not help
+			l.log.Error("cannot accept connections", "address", l.config.Address, "error", err)
+			time.Sleep(pause)
+			pause = min(2*pause, most)
+			continue
+		}
+		pause = least
+		l.take(ctx, conn)
+	}
+}
+
+// take has a connection served in a goroutine of its own.
+func (l *listener) take(ctx context.Context, conn net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns[conn] = struct{}{}
+	l.wait.Go(func() {
+		defer l.forget(conn)
+		l.handle(ctx, conn)
+	})
+}
+
+func (l *listener) forget(conn net.Conn) {
+	_ = conn.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, conn)
+}
+
+// handle serves one connection. A panic ends that one only (threat model I-32).
+func (l *listener) handle(ctx context.Context, raw net.Conn) {
+	conn := front.New(relay.Wrap(raw), newSessionID(), l.now())
+	log := l.log.With("session", conn.Session, "remote", conn.Remote.String())
+	defer func() {
+		if failure := recover(); failure != nil {
+			log.Error("session ended by a fault of the gateway's own; please report it", "panic", failure, "stack", string(debug.Stack()))
+		}
+	}()
+	if !l.admits(conn.Remote.Addr()) {
+		log.Info("connection from outside the listener's networks", "listener", l.config.Address)
+		return
+	}
+	switch l.config.TLS {
+	case config.Implicit:
+		if err := conn.Handshake(ctx, l.tls); err != nil {
+			log.Info("no connection", "error", err)
+			return
+		}
+	case config.Optional:
+		conn.ClearAllowed = true
+		fallthrough
+	default:
+		conn.StartTLS = l.tls
+	}
+	l.serve(ctx, conn)
+}
+
+// admits reports whether the listener serves an address.
+func (l *listener) admits(remote netip.Addr) bool {
+	return len(l.config.Networks) == 0 ||
+		slices.ContainsFunc(l.config.Networks, func(n netip.Prefix) bool { return n.Contains(remote) })
+}
+
+// closeConns closes the sockets of all connections that are left, and gives their number.
+func (l *listener) closeConns() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for conn := range l.conns {
+		_ = conn.Close()
+	}
+	return len(l.conns)
+}
+
+// newSessionID gives the id of a connection: 64 random bits.
+func newSessionID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:])
+	return hex.EncodeToString(id[:])
+}

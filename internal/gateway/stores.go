@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"postern/auth/apppassword"
+	"postern/auth/token"
+	"postern/internal/store"
+)
+
+// The store knows rows; packages apppassword and token know what they mean. What follows is all that lies between.
+
+// passwordStore is the store as package apppassword wants it.
+type passwordStore struct{ *store.Store }
+
+func (s passwordStore) AddPassword(ctx context.Context, r apppassword.Record, hash []byte) error {
+	return s.Store.AddPassword(ctx, store.Password{
+		ID: r.ID, Login: r.Login, Label: r.Label, Protocols: r.Protocols, Networks: r.Networks, LegacyTLS: r.LegacyTLS,
+		ReadOnly: r.ReadOnly, Created: r.Created, Expires: r.Expires, Revoked: r.Revoked,
+		Evidence: store.Evidence(r.Evidence), LastUse: store.Use(r.LastUse),
+	}, hash)
+}
+
+func (s passwordStore) PasswordByHash(ctx context.Context, hashes [][]byte) (apppassword.Record, bool, error) {
+	p, found, err := s.Store.PasswordByHash(ctx, hashes)
+	return passwordRecord(p), found, err
+}
+
+func (s passwordStore) StampUses(ctx context.Context, uses []apppassword.Use) error {
+	rows := make([]store.Use, len(uses))
+	for i, use := range uses {
+		rows[i] = store.Use(use)
+	}
+	return s.Store.StampUses(ctx, rows)
+}
+
+// password gives one record; the error says so when there is none.
+func (s passwordStore) password(ctx context.Context, id string) (apppassword.Record, error) {
+	p, err := s.Store.Password(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return apppassword.Record{}, fmt.Errorf("there is no app password %q; postern password list shows the ids", id)
+	}
+	return passwordRecord(p), err
+}
+
+// passwords gives the records of a login, or all for an empty one.
+func (s passwordStore) passwords(ctx context.Context, login string) ([]apppassword.Record, error) {
+	rows, err := s.Store.Passwords(ctx, login)
+	records := make([]apppassword.Record, len(rows))
+	for i, p := range rows {
+		records[i] = passwordRecord(p)
+	}
+	return records, err
+}
+
+func passwordRecord(p store.Password) apppassword.Record {
+	return apppassword.Record{
+		ID: p.ID, Login: p.Login, Label: p.Label, Protocols: p.Protocols, Networks: p.Networks, LegacyTLS: p.LegacyTLS,
+		ReadOnly: p.ReadOnly, Created: p.Created, Expires: p.Expires, Revoked: p.Revoked,
+		Evidence: apppassword.Evidence(p.Evidence), LastUse: apppassword.Use(p.LastUse),
+	}
+}
+
+// tokenStore is the store as package token wants it.
+type tokenStore struct{ *store.Store }
+
+func (s tokenStore) Enrolment(ctx context.Context, account token.Account) (token.Enrolment, error) {
+	enrolment, enrolled, err := s.find(ctx, account)
+	if err == nil && !enrolled {
+		err = fmt.Errorf("%s: %w", account, token.ErrNotEnrolled)
+	}
+	return enrolment, err
+}
+
+// find gives an enrolment if there is one.
+func (s tokenStore) find(ctx context.Context, account token.Account) (enrolment token.Enrolment, enrolled bool, err error) {
+	row, err := s.Store.Account(ctx, account.Provider, account.Name)
+	if errors.Is(err, store.ErrNotFound) {
+		return token.Enrolment{}, false, nil
+	}
+	if err != nil {
+		return token.Enrolment{}, false, err
+	}
+	return token.Enrolment{
+		Identity:    token.Identity{TenantID: row.TenantID, ObjectID: row.ObjectID, Username: row.Username},
+		NeedsSignIn: row.State == store.NeedsSignIn,
+		Reason:      row.Reason,
+		Since:       row.Since,
+	}, true, nil
+}
+
+func (s tokenStore) SaveEnrolment(ctx context.Context, account token.Account, e token.Enrolment, key token.CacheKey, cache []byte) error {
+	state := store.OK
+	if e.NeedsSignIn {
+		state = store.NeedsSignIn
+	}
+	return s.Store.SaveEnrolment(ctx, store.Account{
+		Provider: account.Provider, Name: account.Name, TenantID: e.Identity.TenantID, ObjectID: e.Identity.ObjectID,
+		Username: e.Identity.Username, State: state, Reason: e.Reason, Since: e.Since,
+	}, store.TokenCacheKey(key), cache)
+}
+
+func (s tokenStore) MarkNeedsSignIn(ctx context.Context, account token.Account, reason string, since time.Time) error {
+	return s.Store.SetAccountState(ctx, account.Provider, account.Name, store.NeedsSignIn, reason, since)
+}
+
+func (s tokenStore) Cache(ctx context.Context, key token.CacheKey) ([]byte, error) {
+	content, err := s.Store.LoadTokenCache(ctx, store.TokenCacheKey(key))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return content, err
+}
+
+func (s tokenStore) SaveCache(ctx context.Context, key token.CacheKey, content []byte) error {
+	return s.Store.SaveTokenCache(ctx, store.TokenCacheKey(key), content)
+}

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// The sign-in path has 60 µs for policy, store and audit together, however many passwords there are; a read may take 40.
+
+func BenchmarkPasswordByHash(b *testing.B) {
+	for _, n := range []int{10, 100_000} {
+		b.Run(fmt.Sprintf("passwords=%d", n), func(b *testing.B) {
+			s := openAt(b, database(b), newRing(b))
+			fill(b, s, n)
+			found, absent := sha256.Sum256([]byte("7")), sha256.Sum256([]byte("absent"))
+			for name, hash := range map[string][32]byte{"found": found, "absent": absent} {
+				b.Run(name, func(b *testing.B) {
+					ctx, cancel := context.WithCancel(b.Context())
+					defer cancel()
+					for b.Loop() {
+						if _, ok, err := s.PasswordByHash(ctx, [][]byte{hash[:]}); err != nil || ok != (hash == found) {
+							b.Fatal(ok, err)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// fill adds n passwords in one transaction.
+func fill(b *testing.B, s *Store, n int) {
+	b.Helper()
+	err := s.inTransaction(b.Context(), func(tx *sql.Tx) error {
+		for i := range n {
+			hash := sha256.Sum256(fmt.Append(nil, i))
+			_, err := tx.ExecContext(b.Context(), `INSERT INTO app_passwords VALUES
+				(?, ?, 'copier on floor 3', '["smtp"]', '["10.0.8.0/24"]', 0, 0, 1795510800000, NULL, NULL, ?,
+				'{"method":"command-line","by":"root","at":"2026-11-24T09:00:00Z"}', 1795510800000, '10.0.8.9', 'copier')`,
+				fmt.Sprint("id", i), fmt.Sprint("copier-", i), hash[:])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkLoadTokenCache(b *testing.B) {
+	s := openAt(b, database(b), newRing(b))
+	key := TokenCacheKey{Provider: "contoso", TenantID: "tid", Owner: "oid", Kind: "msal-public"}
+	if err := s.SaveTokenCache(b.Context(), key, make([]byte, 8<<10)); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := s.LoadTokenCache(b.Context(), key); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAccount(b *testing.B) {
+	s := openAt(b, database(b), newRing(b))
+	if err := s.SaveAccount(b.Context(), Account{Provider: "contoso", Name: "alice", State: OK, Since: time.Now()}); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := s.Account(b.Context(), "contoso", "alice"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// One stamp is a commit, and so one sync of the disk.
+func BenchmarkStampUses(b *testing.B) {
+	s := openAt(b, database(b), newRing(b))
+	fill(b, s, 1000)
+	uses := make([]Use, 100)
+	for i := range uses {
+		uses[i] = Use{ID: fmt.Sprint("id", i), At: time.Now()}
+	}
+	for b.Loop() {
+		if err := s.StampUses(b.Context(), uses); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

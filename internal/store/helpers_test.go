@@ -1,0 +1,73 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"postern/internal/keys"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newRing(t testing.TB) *keys.Ring {
+	t.Helper()
+	ring, err := keys.Create(filepath.Join(t.TempDir(), "postern.keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+// database names a new file in a folder of its own.
+func database(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "postern.db")
+}
+
+// openAt opens a store until the end of the test.
+func openAt(t testing.TB, path string, ring *keys.Ring) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), "sqlite:"+path, ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// makeAt makes a database and closes it.
+func makeAt(t testing.TB, path string, ring *keys.Ring) {
+	t.Helper()
+	s, err := Open(t.Context(), "sqlite:"+path, ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contents gives the files of a folder by name.
+func contents(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := make(map[string]string)
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[entry.Name()] = string(content)
+	}
+	return files
+}

@@ -1,0 +1,87 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestTokenCacheOpensInItsPlaceOnly(t *testing.T) {
+	path := database(t)
+	s := openAt(t, path, newRing(t))
+	key := TokenCacheKey{Provider: "contoso", TenantID: "tid", Owner: "alice", Kind: "msal-public"}
+	if err := s.SaveTokenCache(t.Context(), key, []byte("alice's refresh token")); err != nil {
+		t.Fatal(err)
+	}
+	for column, moved := range map[string]TokenCacheKey{
+		"provider":  {Provider: "x", TenantID: "tid", Owner: "alice", Kind: "msal-public"},
+		"tenant_id": {Provider: "contoso", TenantID: "x", Owner: "alice", Kind: "msal-public"},
+		"owner":     {Provider: "contoso", TenantID: "tid", Owner: "x", Kind: "msal-public"},
+		"kind":      {Provider: "contoso", TenantID: "tid", Owner: "alice", Kind: "x"},
+	} {
+		columns := strings.Replace("provider, tenant_id, owner, kind, sealed", column, "'x'", 1)
+		if _, err := s.writer.ExecContext(t.Context(), `INSERT INTO token_caches SELECT `+columns+` FROM token_caches WHERE
+			provider = 'contoso' AND tenant_id = 'tid' AND owner = 'alice' AND kind = 'msal-public'`); err != nil {
+			t.Fatal(err)
+		}
+		content, err := s.LoadTokenCache(t.Context(), moved)
+		if err == nil || errors.Is(err, ErrNotFound) || content != nil {
+			t.Errorf("copied to another %s: got %q, %v; want an error that it does not open", column, content, err)
+		}
+	}
+	if got, err := s.LoadTokenCache(t.Context(), key); err != nil || string(got) != "alice's refresh token" {
+		t.Errorf("in its place: got %q, %v", got, err)
+	}
+}
+
+func TestAssociatedDataIsUnambiguous(t *testing.T) {
+	part := rapid.StringOf(rapid.RuneFrom([]rune{'a', 'b', '/', 0, 1, 2})) // short, and like the lengths
+	key := rapid.Custom(func(t *rapid.T) TokenCacheKey {
+		return TokenCacheKey{Provider: part.Draw(t, "provider"), TenantID: part.Draw(t, "tenant"), Owner: part.Draw(t, "owner"), Kind: part.Draw(t, "kind")}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := key.Draw(t, "a"), key.Draw(t, "b")
+		if same := bytes.Equal(a.associatedData(), b.associatedData()); same != (a == b) {
+			t.Fatalf("%#v and %#v: same description is %v", a, b, same)
+		}
+	})
+	shifted := TokenCacheKey{Provider: "ab", TenantID: "c"}
+	if bytes.Equal(shifted.associatedData(), TokenCacheKey{Provider: "a", TenantID: "bc"}.associatedData()) {
+		t.Error("the border between two parts does not matter")
+	}
+}
+
+func TestFilesHoldNoToken(t *testing.T) {
+	const token = "0.AXoA-refresh-token-of-alice"
+	path := database(t)
+	s := openAt(t, path, newRing(t))
+	key := TokenCacheKey{Provider: "contoso", TenantID: "tid", Owner: "oid", Kind: "msal-public"}
+	account := Account{Provider: "contoso", Name: "alice", Since: time.Now()}
+	if err := s.SaveEnrolment(t.Context(), account, key, []byte(`{"secret":"`+token+`"}`)); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range contents(t, filepath.Dir(path)) {
+		if strings.Contains(content, "refresh-token") {
+			t.Errorf("the token is in %s", name)
+		}
+	}
+}
+
+func TestEnrolmentIsRolledBack(t *testing.T) {
+	s := openAt(t, database(t), newRing(t))
+	if _, err := s.writer.ExecContext(t.Context(), `DROP TABLE token_caches`); err != nil {
+		t.Fatal(err)
+	}
+	account := Account{Provider: "contoso", Name: "alice", Since: time.Now()}
+	if err := s.SaveEnrolment(t.Context(), account, TokenCacheKey{}, []byte("x")); err == nil {
+		t.Fatal("it was saved without its cache")
+	}
+	if _, err := s.Account(t.Context(), "contoso", "alice"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v, want no account", err)
+	}
+}

@@ -1,0 +1,68 @@
+// Package storetest says what a store has to do, whatever its engine. A test of an engine calls [Run].
+package storetest
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"postern/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// Run tests stores as open gives them: each one new and empty. open closes them at the end of its test.
+func Run(t *testing.T, open func(t *testing.T) *store.Store) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *store.Store)
+	}{
+		{"passwords are found again", passwordsFound},
+		{"passwords are listed by login and age", passwordsListed},
+		{"passwords are unique", passwordsUnique},
+		{"a password is found under any of its hashes", passwordByAnyHash},
+		{"a revoked password stays and keeps its time", passwordRevoked},
+		{"the last use of a password is kept", usesStamped},
+		{"text of strangers is stored safely", strangeText},
+		{"token caches are kept apart", tokenCaches},
+		{"a token cache is what was saved last", tokenCacheReplaced},
+		{"accounts are found and listed", accounts},
+		{"the state of an account changes", accountState},
+		{"an enrolment is kept whole or not at all", enrolment},
+		{"an ended context ends a call", endedContext},
+		{"concurrent use loses nothing", concurrentUse},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
+	}
+}
+
+// start is when the tests' rows were made; with a fraction, to see what becomes of it.
+var start = time.Date(2026, 11, 24, 9, 0, 0, 123456789, time.UTC)
+
+// kept is a time as a store gives it back.
+func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+var addresses = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+
+func equal[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, addresses); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func notFound(t *testing.T, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("%s: got %v, want an error that wraps ErrNotFound", what, err)
+	}
+}
