@@ -113,6 +113,17 @@ func (t *Tenant) PersonByID(objectID string) (Person, bool) {
 	return find(t.people, func(p *Person) bool { return p.ObjectID == objectID })
 }
 
+// People gives everybody, in the order in which they came.
+func (t *Tenant) People() []Person {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	people := make([]Person, len(t.people))
+	for i, p := range t.people {
+		people[i] = *p
+	}
+	return people
+}
+
 // Application finds an application by client id.
 func (t *Tenant) Application(clientID string) (Application, bool) {
 	t.mu.Lock()

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"postern/internal/gateway"
+)
+
+// drainTime is how long sessions may go on after the gateway was told to stop.
+const drainTime = 10 * time.Second
+
+func newServe() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "serve -c FILE",
+		Short:   "Run the gateway",
+		Example: "  postern serve -c /etc/postern/postern.yaml",
+		Args:    exactly(0),
+	}
+	path := configFlag(c)
+	format := c.Flags().String("log-format", "text", "text or json")
+	verbose := c.Flags().BoolP("verbose", "v", false, "log what happens before sign-in, too")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		level := slog.LevelInfo
+		if *verbose {
+			level = slog.LevelDebug
+		}
+		log, err := newLog(c.ErrOrStderr(), *format, level)
+		if err != nil {
+			return err
+		}
+		loaded, err := loadConfig(c, *path)
+		if err != nil {
+			return err
+		}
+		g, err := gateway.Start(c.Context(), loaded, gateway.Options{Log: log, Version: version})
+		if err != nil {
+			return fmt.Errorf("the gateway does not start: %w", err)
+		}
+		for _, a := range g.Addresses() {
+			log.Info("serving", "protocol", a.Protocol, "tls", string(a.TLS), "address", a.Address)
+		}
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd it does nothing
+		<-c.Context().Done()
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+		log.Info("stopping", "drain", drainTime)
+		return stop(g, drainTime)
+	}
+	return c
+}
+
+// stop takes a gateway down within a time.
+func stop(g *gateway.Gateway, drain time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	return g.Stop(ctx)
+}

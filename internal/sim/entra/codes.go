@@ -1,0 +1,110 @@
+package entra
+
+import "net/http"
+
+// problems are the errors by their AADSTS code: the table of reference F.3, with Entra's texts where they are known.
+// Status 400 is not written out.
+var problems = map[int]problem{
+	// A person must act.
+	50072:  {word: "interaction_required", suberror: "basic_action", text: "Due to a configuration change made by your administrator, or because you moved to a new location, you must enroll in multi-factor authentication to access the resource."},
+	50074:  {word: "interaction_required", suberror: "basic_action", text: "Strong Authentication is required."},
+	50076:  {word: "interaction_required", suberror: "basic_action", text: "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access the resource."},
+	50078:  {word: "interaction_required", suberror: "basic_action", text: "Presented multi-factor authentication has expired due to policies configured by your administrator, you must refresh your multi-factor authentication to access the resource."},
+	50079:  {word: "interaction_required", suberror: "basic_action", text: "Due to a configuration change made by your administrator, or because you moved to a new location, you must enroll in multi-factor authentication to access the resource."},
+	50158:  {word: "interaction_required", text: "External security challenge was not satisfied."},
+	50058:  {word: "login_required", text: "A silent sign-in request was sent but no user is signed in."},
+	70000:  {word: "invalid_grant", text: "Provided grant is invalid or malformed."},
+	70008:  {word: "invalid_grant", text: "The provided authorization code or refresh token has expired due to inactivity. Send a new interactive authorization request for this user and resource."},
+	70043:  {word: "invalid_grant", suberror: "bad_token", text: "The refresh token has expired or is invalid due to sign-in frequency checks by conditional access."},
+	700082: {word: "invalid_grant", text: "The refresh token has expired due to inactivity."},
+	700084: {word: "invalid_grant", text: "The refresh token was issued to a single page app (SPA), and therefore has a fixed, limited lifetime, which cannot be extended."},
+	50132:  {word: "invalid_grant", text: "The credentials have been revoked."},
+	50133:  {word: "invalid_grant", text: "Session is invalid due to expiration or recent password change."},
+	50173:  {word: "invalid_grant", text: "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password."},
+	50020:  {word: "invalid_grant", text: "User account from identity provider does not exist in the tenant and cannot access the application in that tenant."},
+	50034:  {word: "invalid_grant", text: "The user account does not exist in the directory. To sign into this application, the account must be added to the directory."},
+	50053:  {word: "invalid_grant", text: "The account is locked, you've tried to sign in too many times with an incorrect user ID or password."},
+	50055:  {word: "invalid_grant", suberror: "user_password_expired", text: "The password is expired."},
+	50057:  {word: "invalid_grant", text: "The user account is disabled."},
+	50126:  {word: "invalid_grant", text: "Error validating credentials due to invalid username or password."},
+	50144:  {word: "invalid_grant", text: "The user's Active Directory password has expired."},
+	50196:  {word: "invalid_grant", text: "The server terminated an operation because it encountered a client request loop. Please contact your app vendor."},
+
+	// An administrator must act.
+	50005:  {word: "invalid_grant", text: "User tried to log in to a device from a platform that's currently not supported through Conditional Access policy."},
+	50097:  {word: "interaction_required", suberror: "device_authentication_failed", text: "Device authentication is required."},
+	50105:  {word: "interaction_required", text: "The signed in user is not assigned to a role for the application."},
+	50131:  {word: "interaction_required", text: "Device is not in required device state or a Conditional Access policy denies the request."},
+	53000:  {word: "interaction_required", suberror: "message_only", text: "Device is not in required device state: compliant. Conditional Access policy requires a compliant device, and the device is not compliant."},
+	53001:  {word: "interaction_required", suberror: "message_only", text: "Device is not in required device state: domain_joined. Conditional Access policy requires a domain joined device, and the device is not domain joined."},
+	53002:  {word: "interaction_required", suberror: "protection_policy_required", text: "The app used is not an approved app for Conditional Access."},
+	53003:  {word: "invalid_grant", suberror: "message_only", text: "Access has been blocked by Conditional Access policies. The access policy does not allow token issuance."},
+	53011:  {word: "invalid_grant", text: "User blocked due to risk on home tenant."},
+	530003: {word: "interaction_required", suberror: "message_only", text: "Your device is required to be managed to access this resource."},
+	530032: {word: "invalid_grant", text: "Access has been blocked by the tenant's security policy."},
+	530034: {word: "invalid_grant", text: "A delegated administrator was blocked from accessing the tenant due to account risk in their home tenant."},
+	530035: {word: "invalid_grant", text: "Access has been blocked by security defaults."},
+	65001:  {word: "invalid_grant", suberror: "consent_required", text: "The user or administrator has not consented to use the application. Send an interactive authorization request for this user and resource."},
+	65004:  {word: "access_denied", text: "User declined to consent to access the app."},
+	650052: {word: "invalid_resource", text: "The app is trying to access a service that your organization lacks a service principal for."},
+	650056: {word: "invalid_resource", text: "Misconfigured application. The client has not listed any permissions for the resource in the requested permissions in the client's application registration."},
+	650057: {word: "invalid_resource", text: "Invalid resource. The client has requested access to a resource which is not listed in the requested permissions in the client's application registration."},
+	90094:  {word: "access_denied", text: "Admin consent is required for the permissions requested by this application."},
+	90095:  {word: "consent_required", text: "Admin consent is required for the permissions requested by this application. Admin consent may be requested."},
+	500011: {word: "invalid_resource", text: "The resource principal was not found in the tenant. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant."},
+	500014: {word: "invalid_resource", text: "The service principal for the resource is disabled."},
+	501051: {word: "invalid_resource", text: "The application is not assigned to a role for the resource."},
+
+	// The application's registration or the gateway's configuration.
+	7000215: {word: "invalid_client", status: http.StatusUnauthorized, text: "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to the app."},
+	7000216: {word: "invalid_client", status: http.StatusUnauthorized, text: "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type."},
+	7000218: {word: "invalid_client", status: http.StatusUnauthorized, text: "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."},
+	7000222: {word: "invalid_client", status: http.StatusUnauthorized, text: "The provided client secret keys are expired. Visit the Azure portal to create new keys for your app, or consider using certificate credentials for added security."},
+	700025:  {word: "invalid_client", status: http.StatusUnauthorized, text: "Client is public so neither 'client_assertion' nor 'client_secret' should be presented."},
+	700027:  {word: "invalid_client", status: http.StatusUnauthorized, text: "Client assertion failed signature validation."},
+	700030:  {word: "invalid_client", status: http.StatusUnauthorized, text: "Invalid certificate - subject name in certificate is not authorized."},
+	70001:   {word: "unauthorized_client", text: "The application is not found in the tenant."},
+	700011:  {word: "unauthorized_client", text: "The application is not found in the tenant."},
+	700016:  {word: "unauthorized_client", text: "The application was not found in the directory. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant."},
+	700021:  {word: "invalid_client", status: http.StatusUnauthorized, text: "Client assertion application identifier doesn't match 'client_id' parameter."},
+	7000112: {word: "unauthorized_client", text: "The application is disabled."},
+	90002:   {word: "invalid_request", text: "Tenant not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."},
+	90038:   {word: "invalid_request", text: "The tenant's authentication is in a national cloud."},
+	50049:   {word: "invalid_instance", text: "Unknown or invalid instance."},
+	50059:   {word: "invalid_request", text: "No tenant-identifying information found in either the request or implied by any provided credentials."},
+	50128:   {word: "invalid_request", text: "Invalid domain name. No tenant-identifying information found in either the request or implied by any provided credentials."},
+	50194:   {word: "invalid_request", text: "The application is not configured as a multi-tenant application. Usage of the /common endpoint is not supported for such apps. Use a tenant-specific endpoint or configure the application to be multi-tenant."},
+	900023:  {word: "invalid_request", text: "Specified tenant identifier is neither a valid DNS name, nor a valid external domain."},
+	70011:   {word: "invalid_scope", text: "The provided value for the input parameter 'scope' is not valid."},
+	1002012: {word: "invalid_scope", text: "The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."},
+	28000:   {word: "invalid_request", text: "Provided value for the input parameter scope is not valid because it contains more than one resource."},
+	700022:  {word: "invalid_request", text: "Provided value for the input parameter scope is not valid because it contains more than one resource."},
+
+	// What a program did wrong.
+	50011:   {word: "invalid_request", text: "The redirect URI specified in the request does not match the redirect URIs configured for the application."},
+	50148:   {word: "invalid_grant", text: "The code_verifier does not match the code_challenge supplied in the authorization request for PKCE."},
+	54005:   {word: "invalid_grant", text: "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token."},
+	70002:   {word: "invalid_grant", text: "Error validating credentials."},
+	70003:   {word: "unsupported_grant_type", text: "The app requested an unsupported grant type."},
+	700054:  {word: "unsupported_response_type", text: "The response_type is not enabled for the application."},
+	90014:   {word: "invalid_request", text: "The required field is missing from the credential."},
+	900144:  {word: "invalid_request", text: "The request body must contain a parameter that is missing."},
+	900561:  {word: "invalid_request", text: "The endpoint only accepts POST requests."},
+	9002313: {word: "invalid_request", text: "Invalid request. Request is malformed or invalid."},
+
+	// The device code (RFC 8628 section 3.5).
+	70016: {word: "authorization_pending", text: "OAuth 2.0 device flow error. Authorization is pending. Continue polling."},
+	70018: {word: "bad_verification_code", text: "Invalid verification code. The device_code provided was not recognized."},
+	70019: {word: "expired_token", text: "Verification code expired. Have the user retry the sign-in."},
+
+	// Time mends it.
+	90006: {word: "temporarily_unavailable", status: http.StatusServiceUnavailable, text: "The service is temporarily unavailable. Please retry later."},
+	90024: {word: "temporarily_unavailable", status: http.StatusServiceUnavailable, text: "A transient error has occurred. Please try again."},
+	90033: {word: "temporarily_unavailable", status: http.StatusServiceUnavailable, text: "A transient error has occurred. Please try again."},
+	90055: {word: "temporarily_unavailable", status: http.StatusTooManyRequests, text: "The tenant has been throttled."},
+	90090: {word: "temporarily_unavailable", status: http.StatusServiceUnavailable, text: "The tenant has been throttled."},
+
+	// The network between.
+	500021: {word: "access_denied", text: "Access to the tenant is denied."},
+	500022: {word: "access_denied", text: "Access to the tenant is denied."},
+}
