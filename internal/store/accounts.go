@@ -37,7 +37,7 @@ const (
 
 // Account gives an account; an error wraps [ErrNotFound] if it is not enrolled.
 func (s *Store) Account(ctx context.Context, provider, name string) (Account, error) {
-	a, err := scanAccount(s.account.QueryRowContext(ctx, provider, name))
+	a, err := row(ctx, s.account, scanAccount, provider, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -101,7 +101,7 @@ func (s *Store) SaveEnrolment(ctx context.Context, a Account, key TokenCacheKey,
 }
 
 // scanAccount reads a row of accountColumns.
-func scanAccount(row interface{ Scan(...any) error }) (a Account, err error) {
+func scanAccount(row scanner) (a Account, err error) {
 	var since sql.NullInt64
 	err = row.Scan(&a.Provider, &a.Name, &a.TenantID, &a.ObjectID, &a.Username, &a.State, &a.Reason, &since)
 	a.Since = fromMillis(since)

@@ -79,7 +79,7 @@ const (
 // PasswordByHash finds the password under one of the hashes; also one that is expired or revoked.
 func (s *Store) PasswordByHash(ctx context.Context, hashes [][]byte) (p Password, found bool, err error) {
 	for _, hash := range hashes {
-		p, err = scanPassword(s.passwordByHash.QueryRowContext(ctx, hash))
+		p, err = row(ctx, s.passwordByHash, scanPassword, hash)
 		if err == nil {
 			return p, true, nil
 		}
@@ -155,7 +155,7 @@ func (s *Store) StampUses(ctx context.Context, uses []Use) error {
 }
 
 // scanPassword reads a row of passwordColumns.
-func scanPassword(row interface{ Scan(...any) error }) (p Password, err error) {
+func scanPassword(row scanner) (p Password, err error) {
 	var protocols, networks, evidence, from string
 	var created, expires, revoked, used sql.NullInt64
 	err = row.Scan(&p.ID, &p.Login, &p.Label, &protocols, &networks, &p.LegacyTLS, &p.ReadOnly, &created, &expires, &revoked,
@@ -182,22 +182,4 @@ func scanPassword(row interface{ Scan(...any) error }) (p Password, err error) {
 		}
 	}
 	return p, nil
-}
-
-// rows gives all rows of a query.
-func rows[T any](ctx context.Context, db *sql.DB, scan func(interface{ Scan(...any) error }) (T, error), query string, arguments ...any) ([]T, error) {
-	found, err := db.QueryContext(ctx, query, arguments...)
-	if err != nil {
-		return nil, err
-	}
-	defer found.Close()
-	var all []T
-	for found.Next() {
-		item, err := scan(found)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, item)
-	}
-	return all, found.Err()
 }

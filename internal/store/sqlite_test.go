@@ -238,8 +238,41 @@ func TestSQLiteSettings(t *testing.T) {
 			t.Errorf("%s of the writer: got %q (%v), want %q", pragma, got, err, want)
 		}
 	}
+	if n := s.writer.Stats().MaxOpenConnections; n != 1 {
+		t.Errorf("got %d connections that write, want 1", n)
+	}
 	if _, err := s.reader.ExecContext(t.Context(), `DELETE FROM accounts`); err == nil {
 		t.Error("a reader can write")
+	}
+}
+
+// A transaction that first reads and then writes must not find that another process wrote in between.
+func TestTransactionsLockAsTheyBegin(t *testing.T) {
+	path := database(t)
+	s := openAt(t, path, newRing(t))
+	err := s.inTransaction(t.Context(), func(*sql.Tx) error {
+		other, err := sql.Open("sqlite", sqliteURI(path, "_pragma=busy_timeout(0)"))
+		if err != nil {
+			return err
+		}
+		defer other.Close()
+		if _, err := other.ExecContext(t.Context(), `INSERT INTO facts VALUES ('a', 'b')`); err == nil || !strings.Contains(err.Error(), "SQLITE_BUSY") {
+			t.Errorf("another writer: got %v, want that the database is busy", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The ring is looked at before a migration, which would be a change.
+func TestRingIsCheckedReadingOnly(t *testing.T) {
+	path := database(t)
+	makeAt(t, path, newRing(t))
+	other := &Store{ring: newRing(t)}
+	if _, err := other.inspectSQLite(t.Context(), path); err == nil || !strings.Contains(err.Error(), "keys of ring") {
+		t.Errorf("got %v, want an error about the ring", err)
 	}
 }
 

@@ -89,6 +89,37 @@ func (s *Store) prepare(ctx context.Context) error {
 	return nil
 }
 
+// row reads one row with a prepared statement of the sign-in path.
+func row[T any](ctx context.Context, statement *sql.Stmt, scan func(scanner) (T, error), arguments ...any) (T, error) {
+	ctx, err := pointRead(ctx)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return scan(statement.QueryRowContext(ctx, arguments...))
+}
+
+// rows reads all rows of a query.
+func rows[T any](ctx context.Context, db *sql.DB, scan func(scanner) (T, error), query string, arguments ...any) ([]T, error) {
+	found, err := db.QueryContext(ctx, query, arguments...)
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	var all []T
+	for found.Next() {
+		item, err := scan(found)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, item)
+	}
+	return all, found.Err()
+}
+
+// scanner is one row, of a query for one or for many.
+type scanner interface{ Scan(columns ...any) error }
+
 // ringFact is the name of the fact that says which ring a database belongs to.
 const ringFact = "ring"
 

@@ -37,8 +37,7 @@ const tokenCacheSQL = `SELECT sealed FROM token_caches WHERE provider = ? AND te
 // LoadTokenCache gives the content at a place. The error wraps [ErrNotFound] if there is none; another error is that of
 // the database, or of content that does not open: damaged, moved, or sealed with other keys.
 func (s *Store) LoadTokenCache(ctx context.Context, key TokenCacheKey) ([]byte, error) {
-	var sealed []byte
-	err := s.tokenCache.QueryRowContext(ctx, key.Provider, key.TenantID, key.Owner, key.Kind).Scan(&sealed)
+	sealed, err := row(ctx, s.tokenCache, scanSealed, key.Provider, key.TenantID, key.Owner, key.Kind)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -50,6 +49,11 @@ func (s *Store) LoadTokenCache(ctx context.Context, key TokenCacheKey) ([]byte, 
 		return nil, fmt.Errorf("token cache %s: %w", key, err)
 	}
 	return content, nil
+}
+
+func scanSealed(row scanner) (sealed []byte, err error) {
+	err = row.Scan(&sealed)
+	return sealed, err
 }
 
 // SaveTokenCache keeps content at a place, in the stead of what was there.
