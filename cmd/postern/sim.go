@@ -24,7 +24,8 @@ configuration, certificates and the application's secret. Then, in another termi
 
 Faults can be ordered over HTTP, so that one can see what a gateway makes of them:
 
-  curl --cacert DIR/ca.pem -d '{"point":"token","status":429,"retry_after":30,"times":1}' https://localhost:PORT/sim/faults`,
+  curl --cacert DIR/ca.pem -H 'Content-Type: application/json' https://localhost:PORT/sim/faults \
+       -d '{"point":"token","status":429,"retry_after":30,"times":1}'`,
 		Example: "  postern sim --dir ./contoso",
 		Args:    exactly(0),
 	}
