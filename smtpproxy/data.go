@@ -34,26 +34,21 @@ func (d *dialogue) data(rest string) error {
 	case rest != "":
 		return d.reject(replyNoParameters)
 	case t == nil:
-		return d.reject(replySequence)
+		return d.outOfTurn()
 	case len(t.recipients) == 0:
 		return d.send(say(554, "5.5.1 No valid recipients"))
 	}
 	r, err := t.upstream.timedCommand("DATA")
-	if err != nil || r.code == 421 {
+	switch {
+	case err != nil, r.code == 421, r.code != 354 && r.code < 400:
 		return d.lose(err)
+	case r.code != 354:
+		d.abandon() // upstream is in the transaction still
+		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "upstream-refused"}, r)
 	}
 	d.transaction = nil
-	if r.code != 354 {
-		return d.conclude(t, 0, r)
-	}
-	if err := d.send(say(354, "Start mail input; end with <CRLF>.<CRLF>")); err != nil {
-		return err
-	}
-	if err := d.flush(); err != nil {
-		return err
-	}
-	size, fault, err := d.pass(t)
-	if err != nil {
+	size, fault, err := d.invite(t)
+	if err != nil { // upstream waits for the message: not even a QUIT may follow
 		d.link.drop()
 		d.record(t, audit.Message{Outcome: audit.Refused, Reason: "client-lost", Size: size, Detail: err.Error()}, replyTrouble)
 		return err
@@ -63,7 +58,7 @@ func (d *dialogue) data(rest string) error {
 		return d.fail(t, size, fault)
 	}
 	_ = t.upstream.conn.SetDeadline(time.Now().Add(finalTimeout))
-	if r, err = t.upstream.readReply(); err != nil {
+	if r, err = final(t.upstream.readReply()); err != nil {
 		d.link.drop()
 		d.log.Info("upstream gave no final reply", "error", err)
 		return d.fail(t, size, upstreamLost)
@@ -99,8 +94,20 @@ func (d *dialogue) fail(t *transaction, size int64, f fault) error {
 	return d.finish(t, m, r)
 }
 
+// invite tells the client to send its message, and passes it on. Only the client's loss is an error.
+func (d *dialogue) invite(t *transaction) (size int64, f fault, err error) {
+	if err := d.send(say(354, "Start mail input; end with <CRLF>.<CRLF>")); err != nil {
+		return 0, faultless, err
+	}
+	if err := d.flush(); err != nil {
+		return 0, faultless, err
+	}
+	return d.pass(t)
+}
+
 // pass reads the message to its true end and writes it to upstream as it comes. On a fault it hangs up on upstream, so
-// that what was sent is never taken for a message, and reads the rest away. Only the client's loss is an error.
+// that what was sent is never taken for a message, and reads the rest away. A CR at the end of a portion waits for what
+// follows it: behind CRLF "." it is the end of a message to some servers. Only the client's loss is an error.
 func (d *dialogue) pass(t *transaction) (size int64, f fault, err error) {
 	block := blocks.Get().(*[blockSize]byte)
 	defer blocks.Put(block)
@@ -108,26 +115,34 @@ func (d *dialogue) pass(t *transaction) (size int64, f fault, err error) {
 		f = upstreamLost
 	}
 	var end endOfData
+	held := 0 // bytes at the block's start that wait
 	for ended := false; !ended; {
-		n, err := d.readBlock(block[:])
+		n, err := d.readBlock(block[held:])
 		if err != nil {
 			return size, f, err
 		}
 		var used int
-		used, ended = end.scan(block[:n])
+		used, ended = end.scan(block[held : held+n])
 		size += int64(used)
-		d.in.Unread(block[used:n])
+		d.in.Unread(block[held+used : held+n])
+		ready := held + used - end.undecided()
 		if f == faultless {
-			f = d.passBlock(t, block[:used], size, end.bare)
+			f = d.passBlock(t, block[:ready], size, end.bare)
 		}
+		held = copy(block[:], block[ready:held+used])
 	}
 	return size, f, nil
 }
 
-// readBlock reads what has come, and more as long as it comes without waiting for another packet.
+// readBlock reads what has come. A stop of the gateway sets a deadline in the past, which is not for messages.
 func (d *dialogue) readBlock(block []byte) (int, error) {
-	_ = d.conn.SetReadDeadline(time.Now().Add(blockTimeout))
+	deadline := time.Now().Add(blockTimeout)
+	_ = d.conn.SetReadDeadline(deadline)
 	n, err := d.in.Read(block)
+	if n == 0 && isTimeout(err) && time.Now().Before(deadline) {
+		_ = d.conn.SetReadDeadline(deadline)
+		n, err = d.in.Read(block)
+	}
 	if n == 0 && err == nil {
 		err = io.ErrNoProgress
 	}
@@ -149,7 +164,7 @@ func (d *dialogue) passBlock(t *transaction, portion []byte, size int64, bare bo
 	case size > MaxSize:
 		d.link.drop()
 		return tooBig
-	case !d.write(t, portion):
+	case len(portion) > 0 && !d.write(t, portion):
 		return upstreamLost
 	}
 	return faultless

@@ -75,8 +75,10 @@ func (d *dialogue) layer() {
 
 // run greets the client and answers its commands until either side is done.
 func (d *dialogue) run(ctx context.Context) {
-	// A stop wakes a dialogue that waits for a command; in the middle of a message it does not matter.
-	defer context.AfterFunc(ctx, func() { _ = d.conn.SetReadDeadline(time.Unix(1, 0)) })()
+	// A stop wakes a dialogue that waits for a command; readBlock goes back to its message. The deadline is set on the
+	// layer of now, below a TLS that comes later: STARTTLS changes d.conn under a stop's eyes.
+	socket := d.conn.Conn
+	defer context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) })()
 	defer d.end()
 	err := d.send(say(220, d.proxy.Domain+" ESMTP Postern"))
 	for err == nil {
@@ -118,7 +120,7 @@ func (d *dialogue) next(ctx context.Context) error {
 	line, err := d.in.ReadLine()
 	switch {
 	case errors.Is(err, wire.ErrLineTooLong):
-		return d.reject(say(500, "5.5.6 Line too long"))
+		return d.reject(replyLineTooLong)
 	case errors.Is(err, wire.ErrBareLineEnd):
 		return d.reject(say(500, "5.5.2 Lines end in CRLF"))
 	case err != nil:
@@ -126,7 +128,8 @@ func (d *dialogue) next(ctx context.Context) error {
 	case isHTTP(line):
 		return errDone // a browser that was sent here by somebody else (alpaca-attack.com): no word to it
 	}
-	verb, rest, _ := strings.Cut(string(line), " ")
+	// RFC 5321 section 4.1.1: white space at the end is tolerated.
+	verb, rest, _ := strings.Cut(strings.TrimRight(string(line), " \t"), " ")
 	return d.dispatch(ctx, strings.ToUpper(verb), rest)
 }
 
@@ -179,6 +182,15 @@ func (d *dialogue) reject(r reply) error {
 		return errDone
 	}
 	return d.send(r)
+}
+
+// outOfTurn answers RCPT and DATA outside of a transaction. From a signed-in client they are no bad commands: it may have
+// pipelined them behind a MAIL that was refused (RFC 2920 section 3.1).
+func (d *dialogue) outOfTurn() error {
+	if d.grant != nil {
+		return d.send(replySequence)
+	}
+	return d.reject(replySequence)
 }
 
 // send puts a reply into the buffer to the client.
@@ -236,7 +248,7 @@ func (d *dialogue) end() {
 	if err != nil {
 		d.log.Error("the end of a session is not in the audit log", "error", err)
 	}
-	d.log.Info("session ended", "login", d.grant.Login, "cause", d.tally.cause, "duration", duration,
+	d.log.Info("session ended", "cause", d.tally.cause, "duration", duration,
 		"messages", d.tally.messages, "received", d.tally.received)
 }
 

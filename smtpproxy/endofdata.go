@@ -65,6 +65,15 @@ func (e *endOfData) scan(p []byte) (n int, ended bool) {
 	return n, false
 }
 
+// undecided is the number of bytes at the end of what has been scanned, at most one, of which it is not known yet
+// whether they are bare: a CR whose LF has not come.
+func (e *endOfData) undecided() int {
+	if e.state == afterCR || e.state == afterDotCR {
+		return 1
+	}
+	return 0
+}
+
 // within takes a byte that is no part of a line end begun earlier.
 func (e *endOfData) within(b byte) {
 	switch b {

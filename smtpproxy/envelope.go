@@ -87,7 +87,7 @@ func checkMailParameters(parameters []parameter) reply {
 // one.
 func (d *dialogue) openTransaction(ctx context.Context, t *transaction, parameters []parameter) (reply, error) {
 	if kept := d.link.take(); kept != nil {
-		r, err := kept.timedCommand(mailCommand(kept, t, parameters))
+		r, err := kept.complete(mailCommand(kept, t, parameters))
 		if err == nil && r.code != 421 {
 			t.upstream = kept
 			return r, nil
@@ -99,7 +99,7 @@ func (d *dialogue) openTransaction(ctx context.Context, t *transaction, paramete
 		return reply{}, err
 	}
 	t.upstream = opened
-	r, err := opened.timedCommand(mailCommand(opened, t, parameters))
+	r, err := opened.complete(mailCommand(opened, t, parameters))
 	if err != nil {
 		d.link.drop()
 		return reply{}, err
@@ -157,7 +157,7 @@ func mailCommand(s *submission, t *transaction, parameters []parameter) string {
 func (d *dialogue) rcpt(rest string) error {
 	t := d.transaction
 	if t == nil {
-		return d.reject(replySequence)
+		return d.outOfTurn()
 	}
 	recipient, parameters, ok := parsePath(rest, "TO:")
 	if !ok || recipient == "" {
@@ -171,11 +171,14 @@ func (d *dialogue) rcpt(rest string) error {
 		if p.keyword != "NOTIFY" && p.keyword != "ORCPT" {
 			return d.send(say(555, "5.5.4 Unsupported RCPT parameter"))
 		}
+		if p.value == "" { // RFC 3461 section 4: both have one
+			return d.reject(replySyntax)
+		}
 		if _, offered := t.upstream.extensions["DSN"]; offered {
 			command += " " + p.keyword + "=" + p.value
 		}
 	}
-	r, err := t.upstream.timedCommand(command)
+	r, err := t.upstream.complete(command)
 	if err != nil || r.code == 421 {
 		return d.lose(err)
 	}

@@ -55,7 +55,8 @@ func (d *dialogue) startTLS(ctx context.Context, rest string) error {
 		return err
 	}
 	if err := d.conn.Handshake(ctx, d.conn.StartTLS); err != nil {
-		return err
+		d.log.Debug("STARTTLS came to nothing", "error", err)
+		return errDone // in the middle of a handshake there is no reply to be sent
 	}
 	d.layer()
 	d.hello, d.extended, d.bad = "", false, 0

@@ -85,7 +85,7 @@ func validKeyword(s string) bool {
 
 // validValue is esmtp-value, and UTF-8 as RFC 6531 section 3.3 adds it.
 func validValue(s string) bool {
-	return s != "" && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '=' || r == 0x7f })
+	return s != "" && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '=' || isC1(r) })
 }
 
 // validAddress is Mailbox of RFC 5321 section 4.1.2, with the UTF-8 of RFC 6531 section 3.3.
@@ -114,6 +114,9 @@ func validLocalPart(s string) bool {
 
 // validQuoted is the inside of a quoted string: qtextSMTP and quoted pairs.
 func validQuoted(s string) bool {
+	if strings.ContainsFunc(s, isC1) {
+		return false
+	}
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' {
 			if i++; i == len(s) {
@@ -122,7 +125,7 @@ func validQuoted(s string) bool {
 		} else if s[i] == '"' {
 			return false
 		}
-		if s[i] < 0x20 || s[i] == 0x7f {
+		if s[i] < 0x20 {
 			return false
 		}
 	}
@@ -132,8 +135,8 @@ func validQuoted(s string) bool {
 func validDomain(s string) bool {
 	if literal, ok := strings.CutPrefix(s, "["); ok {
 		literal, ok = strings.CutSuffix(literal, "]")
-		_, err := netip.ParseAddr(strings.TrimPrefix(literal, "IPv6:"))
-		return ok && err == nil
+		address, err := netip.ParseAddr(strings.TrimPrefix(literal, "IPv6:"))
+		return ok && err == nil && address.Zone() == "" // a zone may be any text; RFC 5321 section 4.1.3 has none
 	}
 	if len(s) > maxDomain {
 		return false
@@ -150,6 +153,9 @@ func validDomain(s string) bool {
 func isLetterDigit(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
+
+// isC1 reports whether r is DEL or a control character of Latin-1.
+func isC1(r rune) bool { return r >= 0x7f && r < 0xa0 }
 
 // isAtext is atext of RFC 5322 section 3.2.3, with the UTF-8 of RFC 6531, its control characters left out.
 func isAtext(r rune) bool {

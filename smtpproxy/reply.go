@@ -51,6 +51,7 @@ var (
 	replyOK             = say(250, "2.0.0 OK")
 	replySequence       = say(503, "5.5.1 Bad sequence of commands")
 	replySyntax         = say(501, "5.5.4 Syntax error in parameters")
+	replyLineTooLong    = say(500, "5.5.6 Line too long")
 	replyUnknown        = say(500, "5.5.1 Unknown command")
 	replyNoParameters   = say(501, "5.5.4 The command takes no parameters")
 	replyTLSFirst       = say(530, "5.7.0 Must issue a STARTTLS command first")

@@ -57,6 +57,8 @@ func (d *dialogue) auth(ctx context.Context, rest string) error {
 	switch {
 	case errors.Is(err, errCancelled):
 		return d.send(say(501, "5.0.0 Authentication cancelled"))
+	case errors.Is(err, wire.ErrLineTooLong): // RFC 4954 section 4
+		return d.reject(replyLineTooLong)
 	case errors.Is(err, errMalformed):
 		return d.reject(say(501, "5.5.2 Invalid authentication message"))
 	case err != nil:
@@ -112,7 +114,9 @@ func (d *dialogue) exchange(server gosasl.Server, response []byte) error {
 		}
 		line, err := d.in.ReadLine()
 		switch {
-		case errors.Is(err, wire.ErrLineTooLong), errors.Is(err, wire.ErrBareLineEnd):
+		case errors.Is(err, wire.ErrLineTooLong):
+			return err
+		case errors.Is(err, wire.ErrBareLineEnd):
 			return errMalformed
 		case err != nil:
 			return err

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"postern/auth"
 	"postern/auth/token"
@@ -186,6 +187,17 @@ func (s *submission) timedCommand(line string) (reply, error) {
 	return s.command(line)
 }
 
+// complete is timedCommand for a command that one reply completes; see [final].
+func (s *submission) complete(line string) (reply, error) { return final(s.timedCommand(line)) }
+
+// final holds a reply for wrong that completes nothing: a client to which a 3yz is handed on waits for ever.
+func final(r reply, err error) (reply, error) {
+	if err == nil && r.code/100 == 3 {
+		err = fmt.Errorf("%w: an intermediate reply out of turn: %s", errUpstream, r.text())
+	}
+	return r, err
+}
+
 // readReply reads a whole reply and checks its form: what is handed on to clients must be one.
 func (s *submission) readReply() (reply, error) {
 	var r reply
@@ -207,8 +219,9 @@ func (s *submission) readReply() (reply, error) {
 	return reply{}, fmt.Errorf("%w: a reply of more than %d lines", errUpstream, maxReplyLines)
 }
 
-// parseReplyLine reads one line of a reply (RFC 5321 section 4.2). Text that is not printable, UTF-8 included
-// (RFC 6531 section 3.7.4.3 has it only where a client asked), is not taken.
+// parseReplyLine reads one line of a reply (RFC 5321 section 4.2). Control characters are not taken. Text beyond ASCII,
+// which RFC 6531 section 3.7.4.3 has only where a client asked, becomes question marks: for the sake of a text, no
+// message that upstream accepted may seem lost, or the client sends it twice.
 func parseReplyLine(line string) (code int, text string, last, ok bool) {
 	if len(line) < 3 {
 		return 0, "", false, false
@@ -220,7 +233,12 @@ func parseReplyLine(line string) (code int, text string, last, ok bool) {
 	if len(line) == 3 {
 		return code, "", true, true
 	}
-	text = line[4:]
+	text = strings.Map(func(r rune) rune {
+		if r > unicode.MaxASCII {
+			return '?'
+		}
+		return r
+	}, line[4:])
 	if line[3] != ' ' && line[3] != '-' || strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }) {
 		return 0, "", false, false
 	}

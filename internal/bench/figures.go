@@ -15,20 +15,16 @@ import (
 	"time"
 )
 
-// allFigures are the figures in the order of the table.
-func allFigures() []figure {
-	return []figure{
-		{"IMAP sign-ins, 32 at once", "1/s", func(t *target, s settings) (float64, error) { rate, _, err := signIns(t, s); return rate, err }},
-		{"CPU of a sign-in", "µs", func(t *target, s settings) (float64, error) { _, cpu, err := signIns(t, s); return cpu, err }},
-		{"FETCH, one connection", "MB/s", func(t *target, s settings) (float64, error) { rate, _, err := fetches(t, s); return rate, err }},
-		{"CPU of 1 GB by FETCH", "s", func(t *target, s settings) (float64, error) { _, cpu, err := fetches(t, s); return cpu, err }},
-		{"NOOP round trip, median", "µs", noop},
-		{"idle session, fresh", "KB", func(t *target, s settings) (float64, error) { fresh, _, err := idle(t, s); return fresh, err }},
-		{"idle session, after 64 KB", "KB", func(t *target, s settings) (float64, error) { _, used, err := idle(t, s); return used, err }},
-		{"SMTP, new connection, 4 KB message", "1/s", func(t *target, s settings) (float64, error) { return messages(t, s, false) }},
-		{"SMTP, reused connection, 4 KB message", "1/s", func(t *target, s settings) (float64, error) { return messages(t, s, true) }},
-		{"SMTP, 30 MB message", "MB/s", bigMessage},
-	}
+// measurements are what is measured, in the order of the table. Memory comes first, while the processes are fresh: what
+// they have grown to under load they give back only slowly.
+var measurements = []measurement{
+	{[]string{"idle session, fresh", "idle session, after 64 KB"}, []string{"KB", "KB"}, idle},
+	{[]string{"IMAP sign-ins, 32 at once", "CPU of a sign-in"}, []string{"1/s", "µs"}, signIns},
+	{[]string{"FETCH, one connection", "CPU of 1 GB by FETCH"}, []string{"MB/s", "s"}, fetches},
+	{[]string{"NOOP round trip, median"}, []string{"µs"}, noop},
+	{[]string{"SMTP, new connection, 4 KB message"}, []string{"1/s"}, newConnections},
+	{[]string{"SMTP, reused connection, 4 KB message"}, []string{"1/s"}, reusedConnection},
+	{[]string{"SMTP, 30 MB message"}, []string{"MB/s"}, bigMessage},
 }
 
 // client is a mail client.
@@ -108,7 +104,7 @@ func parallel(n int, span time.Duration, do func() error) (int, error) {
 	return total, failed
 }
 
-func signIns(t *target, s settings) (rate, cpu float64, err error) {
+func signIns(t *target, s settings) ([]float64, error) {
 	before, began := t.cpu(), time.Now()
 	n, err := parallel(32, s.span, func() error {
 		c, err := t.signIn()
@@ -117,7 +113,7 @@ func signIns(t *target, s settings) (rate, cpu float64, err error) {
 		}
 		return c.conn.Close()
 	})
-	return float64(n) / time.Since(began).Seconds(), perUnit(t, before, float64(n)) * 1e6, err
+	return []float64{float64(n) / time.Since(began).Seconds(), perUnit(t, before, float64(n)) * 1e6}, err
 }
 
 // perUnit gives the seconds of processor time for each unit of work.
@@ -128,10 +124,10 @@ func perUnit(t *target, before time.Duration, units float64) float64 {
 	return (t.cpu() - before).Seconds() / units
 }
 
-func fetches(t *target, s settings) (rate, cpu float64, err error) {
+func fetches(t *target, s settings) ([]float64, error) {
 	c, err := t.signIn()
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	defer c.conn.Close()
 	before, began := t.cpu(), time.Now()
@@ -155,32 +151,32 @@ func fetches(t *target, s settings) (rate, cpu float64, err error) {
 		return err
 	})
 	bytes := float64(n) * fetchSize
-	return bytes / 1e6 / time.Since(began).Seconds(), perUnit(t, before, bytes/1e9), err
+	return []float64{bytes / 1e6 / time.Since(began).Seconds(), perUnit(t, before, bytes/1e9)}, err
 }
 
-func noop(t *target, _ settings) (float64, error) {
+func noop(t *target, _ settings) ([]float64, error) {
 	c, err := t.signIn()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer c.conn.Close()
 	times := make([]float64, 2000)
 	for i := range times {
 		began := time.Now()
 		if err := c.command("n NOOP"); err != nil {
-			return 0, err
+			return nil, err
 		}
 		times[i] = float64(time.Since(began).Nanoseconds()) / 1e3
 	}
 	slices.Sort(times)
-	return times[len(times)/2], nil
+	return []float64{times[len(times)/2]}, nil
 }
 
 // idle gives the memory of a session that has just begun, and of one through which a message came. It waits until memory
 // that came free is given back.
-func idle(t *target, s settings) (fresh, used float64, err error) {
+func idle(t *target, s settings) ([]float64, error) {
 	if t.process == 0 {
-		return 0, 0, nil
+		return nil, nil
 	}
 	before := settled(t)
 	var sessions []*client
@@ -192,17 +188,17 @@ func idle(t *target, s settings) (fresh, used float64, err error) {
 	for range s.sessions {
 		c, err := t.signIn()
 		if err != nil {
-			return 0, 0, err
+			return nil, err
 		}
 		sessions = append(sessions, c)
 	}
-	fresh = (settled(t) - before) / float64(s.sessions) / 1024
+	fresh := (settled(t) - before) / float64(s.sessions) / 1024
 	for _, c := range sessions {
 		if err := c.command("f FETCH 1 BODY.PEEK[]"); err != nil {
-			return 0, 0, err
+			return nil, err
 		}
 	}
-	return fresh, (settled(t) - before) / float64(s.sessions) / 1024, nil
+	return []float64{fresh, (settled(t) - before) / float64(s.sessions) / 1024}, nil
 }
 
 // settled gives a target's memory once it does not fall any more.
@@ -270,21 +266,11 @@ func message(size int) string {
 	return "From: scans@contoso.example\r\n\r\n" + strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnop\r\n", size/64) + "."
 }
 
-func messages(t *target, s settings, reuse bool) (float64, error) {
+func newConnections(t *target, s settings) ([]float64, error) {
 	if t.smtp == "" {
-		return 0, nil
+		return nil, nil
 	}
-	text := message(4096)
-	began := time.Now()
-	if reuse {
-		c, err := t.submitter()
-		if err != nil {
-			return 0, err
-		}
-		defer c.conn.Close()
-		n, err := parallel(1, s.span, func() error { return c.submit(text) })
-		return float64(n) / time.Since(began).Seconds(), err
-	}
+	text, began := message(4096), time.Now()
 	n, err := parallel(32, s.span, func() error {
 		c, err := t.submitter()
 		if err != nil {
@@ -296,15 +282,31 @@ func messages(t *target, s settings, reuse bool) (float64, error) {
 		}
 		return c.exchange("QUIT", "221")
 	})
-	return float64(n) / time.Since(began).Seconds(), err
+	return []float64{float64(n) / time.Since(began).Seconds()}, err
 }
 
-func bigMessage(t *target, s settings) (float64, error) {
+func reusedConnection(t *target, s settings) ([]float64, error) {
+	rate, err := submitOver(t, s, message(4096))
+	if rate == 0 {
+		return nil, err
+	}
+	return []float64{rate}, err
+}
+
+func bigMessage(t *target, s settings) ([]float64, error) {
+	const size = 30 << 20
+	rate, err := submitOver(t, s, message(size))
+	if rate == 0 {
+		return nil, err
+	}
+	return []float64{rate * size / 1e6}, err
+}
+
+// submitOver sends a message again and again over one connection, and gives how many there were in a second.
+func submitOver(t *target, s settings, text string) (float64, error) {
 	if t.smtp == "" {
 		return 0, nil
 	}
-	const size = 30 << 20
-	text := message(size)
 	c, err := t.submitter()
 	if err != nil {
 		return 0, err
@@ -312,11 +314,11 @@ func bigMessage(t *target, s settings) (float64, error) {
 	defer c.conn.Close()
 	began := time.Now()
 	n, err := parallel(1, s.span, func() error { return c.submit(text) })
-	return float64(n) * size / 1e6 / time.Since(began).Seconds(), err
+	return float64(n) / time.Since(began).Seconds(), err
 }
 
 // print prints the table: what each target gave, and the gateway against the others.
-func (w *world) print(figures []figure, results map[string][]float64) {
+func (w *world) print(results map[string][]float64) {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer table.Flush()
 	header := "figure\tunit"
@@ -329,24 +331,30 @@ func (w *world) print(figures []figure, results map[string][]float64) {
 		}
 	}
 	fmt.Fprintln(table, header)
-	for _, f := range figures {
-		row := f.name + "\t" + f.unit
-		ours := median(results[f.name+"/postern"])
-		for _, t := range w.targets {
-			row += "\t" + number(median(results[f.name+"/"+t.name]))
+	for _, m := range measurements {
+		for i, name := range m.names {
+			fmt.Fprintln(table, w.row(name, m.units[i], results))
 		}
-		for _, t := range w.targets {
-			if t.name == "postern" || t.name == "direct" {
-				continue
-			}
-			if theirs := median(results[f.name+"/"+t.name]); theirs > 0 {
-				row += fmt.Sprintf("\t%.2f", ours/theirs)
-			} else {
-				row += "\t–"
-			}
-		}
-		fmt.Fprintln(table, row)
 	}
+}
+
+func (w *world) row(name, unit string, results map[string][]float64) string {
+	row := name + "\t" + unit
+	ours := median(results[name+"/postern"])
+	for _, t := range w.targets {
+		row += "\t" + number(median(results[name+"/"+t.name]))
+	}
+	for _, t := range w.targets {
+		if t.name == "postern" || t.name == "direct" {
+			continue
+		}
+		if theirs := median(results[name+"/"+t.name]); theirs > 0 && ours > 0 {
+			row += fmt.Sprintf("\t%.2f", ours/theirs)
+		} else {
+			row += "\t–"
+		}
+	}
+	return row
 }
 
 func number(v float64) string {

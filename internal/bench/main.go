@@ -68,10 +68,10 @@ type settings struct {
 	sessions int
 }
 
-// figure is one thing that is measured.
-type figure struct {
-	name, unit string
-	measure    func(*target, settings) (float64, error)
+// measurement gives one value or two, each with a name and a unit.
+type measurement struct {
+	names, units []string
+	measure      func(*target, settings) ([]float64, error)
 }
 
 // measureAll starts what there is to measure, measures in rounds, and prints the table.
@@ -81,25 +81,27 @@ func measureAll(ctx context.Context, s settings) error {
 		return err
 	}
 	defer w.close()
-	figures := allFigures()
 	results := make(map[string][]float64) // figure and target → what the rounds gave
 	for round := range s.rounds {
-		for _, f := range figures {
+		for _, m := range measurements {
 			for _, t := range w.targets {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				fmt.Fprintf(os.Stderr, "\rround %d of %d: %-40s %-12s", round+1, s.rounds, f.name, t.name)
-				value, err := f.measure(t, s)
+				fmt.Fprintf(os.Stderr, "\rround %d of %d: %-40s %-12s", round+1, s.rounds, m.names[0], t.name)
+				values, err := m.measure(t, s)
 				if err != nil {
-					return fmt.Errorf("%s of %s: %w", f.name, t.name, err)
+					return fmt.Errorf("%s of %s: %w", m.names[0], t.name, err)
 				}
-				results[f.name+"/"+t.name] = append(results[f.name+"/"+t.name], value)
+				for i, value := range values {
+					key := m.names[i] + "/" + t.name
+					results[key] = append(results[key], value)
+				}
 			}
 		}
 	}
 	fmt.Fprintln(os.Stderr)
-	w.print(figures, results)
+	w.print(results)
 	return nil
 }
 
