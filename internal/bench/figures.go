@@ -201,13 +201,15 @@ func idle(t *target, s settings) ([]float64, error) {
 	return []float64{fresh, (settled(t) - before) / float64(s.sessions) / 1024}, nil
 }
 
-// settled gives a target's memory once it does not fall any more.
+// settled gives a target's memory once it has not fallen for a while: longer than the gateway takes to give back what it
+// does not need.
 func settled(t *target) float64 {
-	least := t.memory()
-	for quiet := 0; quiet < 4; quiet++ {
+	const quietTime = 12 * time.Second
+	least, since := t.memory(), time.Now()
+	for time.Since(since) < quietTime {
 		time.Sleep(500 * time.Millisecond)
 		if now := t.memory(); now < 0.99*least {
-			least, quiet = now, 0
+			least, since = now, time.Now()
 		}
 	}
 	return t.memory()

@@ -123,6 +123,7 @@ func (g *Gateway) listen(certificates *certs.Store, serve map[string]func(contex
 		g.wait.Go(func() { l.run(ctx) })
 	}
 	g.wait.Go(func() { g.watchCertificates(ctx, certificates) })
+	g.wait.Go(func() { returnMemory(ctx) })
 	return nil
 }
 
