@@ -30,6 +30,8 @@ type dialogue struct {
 	client   string // what the client called itself by ID; a stranger's words
 	bad      int    // commands that made no sense
 	refusals int    // attempts to sign in that were refused
+
+	session func() // goes on with the session of a client that has signed in; nil before
 }
 
 func newDialogue(p *Proxy, conn *front.Conn) *dialogue {

@@ -30,7 +30,12 @@ type junction struct {
 // open takes a place in the register and opens the mailbox that the grant is for.
 func (j *junction) open(ctx context.Context, grant auth.Grant) error {
 	d := j.dialogue
-	live, ok := d.proxy.Sessions.AddWithin(grant.Policy.Limits.Connections, session.Info{
+	upstream, ok := d.proxy.Upstreams[grant.Account.Provider]
+	if !ok {
+		return fmt.Errorf("provider %q has no IMAP upstream", grant.Account.Provider)
+	}
+	limits := session.Limits{Login: grant.Policy.Limits.Connections, Mailbox: upstream.Sessions}
+	live, err := d.proxy.Sessions.Add(limits, session.Info{
 		ID:       d.conn.Session,
 		Protocol: string(auth.IMAP),
 		Login:    grant.Login,
@@ -39,15 +44,12 @@ func (j *junction) open(ctx context.Context, grant auth.Grant) error {
 		Password: grant.Password,
 		Remote:   d.conn.Remote,
 		Started:  d.proxy.Now(),
+		Expires:  grant.Expires,
 	}, j.cut)
-	if !ok {
-		return auth.ErrTooManySessions
+	if err != nil {
+		return auth.TooMany(err)
 	}
 	j.live = live
-	upstream, ok := d.proxy.Upstreams[grant.Account.Provider]
-	if !ok {
-		return fmt.Errorf("provider %q has no IMAP upstream", grant.Account.Provider)
-	}
 	return d.proxy.Tokens.Use(ctx, grant.Account, func(ctx context.Context, access token.Access) error {
 		mailbox, err := openMailbox(ctx, upstream, grant.User, access.Token)
 		if err != nil {
@@ -80,6 +82,22 @@ func (j *junction) cut(cause string) {
 	if j.upstream != nil {
 		closeSocket(j.upstream.conn)
 	}
+}
+
+// run carries the session from its tagged OK to its end, and records that.
+func (j *junction) run(ok string, grant auth.Grant) {
+	defer j.close()
+	d := j.dialogue
+	started := d.proxy.Now()
+	ending := j.relay(ok)
+	duration := d.proxy.Now().Sub(started)
+	ending.Duration = duration.Milliseconds()
+	ending.Session, ending.Protocol, ending.Login, ending.Mailbox = d.conn.Session, string(auth.IMAP), grant.Login, grant.Mailbox
+	if err := d.proxy.Audit.Record(ending); err != nil {
+		d.log.Error("the end of a session is not in the audit log", "error", err)
+	}
+	d.log.Info("session ended", "login", grant.Login, "cause", ending.Cause, "duration", duration,
+		"received", ending.Received, "sent", ending.Sent)
 }
 
 // relay sends the last line of the dialogue, joins the two connections until both have ended, and says how it went.

@@ -40,8 +40,9 @@ type Recorder interface {
 
 // Upstream is where a provider's mailboxes are: an IMAP server with implicit TLS.
 type Upstream struct {
-	Address string // host:port
-	TLS     *tls.Config
+	Address  string // host:port
+	TLS      *tls.Config
+	Sessions int // how many it lets one mailbox have at once; 0 means any number
 }
 
 // Config is what a proxy is made of. Every field is required but Now.
@@ -68,10 +69,15 @@ func New(config Config) *Proxy {
 	return &Proxy{Config: config}
 }
 
-// Serve holds the dialogue with one client until its connection ends, and closes it. When ctx ends, a session that
-// has not signed in is told so and closed; one that has is cut by the register of sessions.
-func (p *Proxy) Serve(ctx context.Context, conn *front.Conn) {
+// Serve holds the dialogue with one client. For a client that signs in it gives the function that carries the session to
+// its end: called on a goroutine of its own, it does without the stack that the handshake and the dialogue have grown.
+// For one that does not, it closes the connection and gives nil. When ctx ends, a client that has not signed in is told
+// so; a session that has begun is cut by the register of sessions.
+func (p *Proxy) Serve(ctx context.Context, conn *front.Conn) (session func()) {
 	d := newDialogue(p, conn)
-	defer conn.Close()
 	d.run(ctx)
+	if d.session == nil {
+		_ = conn.Close()
+	}
+	return d.session
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	gosasl "github.com/emersion/go-sasl"
 
@@ -147,8 +146,8 @@ func (d *dialogue) refuseClear(tag string) error {
 	return d.send(tag + " NO [PRIVACYREQUIRED] Sign in over TLS only")
 }
 
-// signIn has the gate decide, opens the mailbox, answers, and relays until the session ends. It returns nil when the
-// client may try again.
+// signIn has the gate decide, opens the mailbox, and leaves the session to be gone on with when the dialogue is over. It
+// returns nil when the client may try again.
 func (d *dialogue) signIn(ctx context.Context, tag, command string, c credentials) error {
 	attempt := auth.Attempt{
 		Session:   d.conn.Session,
@@ -167,22 +166,15 @@ func (d *dialogue) signIn(ctx context.Context, tag, command string, c credential
 		junction.close()
 		return d.refuse(tag, err)
 	}
-	defer junction.close()
 	if err := d.proxy.Audit.Record(d.beginning(grant)); err != nil {
+		junction.close()
 		d.log.Error("session not begun: the audit log cannot be written", "error", err)
 		return d.send(tag + " NO [UNAVAILABLE] " + sayUnavailable)
 	}
 	d.log.Info("signed in", "login", grant.Login, "mailbox", grant.Mailbox)
-	started := d.proxy.Now()
 	ok := fmt.Sprintf("%s OK [CAPABILITY %s] %s completed", tag, strings.Join(junction.upstream.capabilities, " "), command)
-	ending := junction.relay(ok)
-	ending.Duration = d.proxy.Now().Sub(started).Milliseconds()
-	ending.Session, ending.Protocol, ending.Login, ending.Mailbox = d.conn.Session, string(auth.IMAP), grant.Login, grant.Mailbox
-	if err := d.proxy.Audit.Record(ending); err != nil {
-		d.log.Error("the end of a session is not in the audit log", "error", err)
-	}
-	d.log.Info("session ended", "login", grant.Login, "cause", ending.Cause,
-		"duration", time.Duration(ending.Duration)*time.Millisecond, "received", ending.Received, "sent", ending.Sent)
+	d.conn.SignedIn()
+	d.session = func() { junction.run(ok, grant) }
 	return errDone
 }
 

@@ -81,13 +81,17 @@ func (g *Gateway) build(o Options) error {
 		Stamp:     g.stamper.Stamp,
 		Audit:     g.state.Audit,
 	})
-	serve := map[string]func(context.Context, *front.Conn){
+	submission := smtpproxy.New(smtpproxy.Config{
+		Domain: g.config.Domain, Gate: gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.smtp, Log: g.log,
+	})
+	serve := map[string]server{
 		"imap": imapproxy.New(imapproxy.Config{
 			Gate: gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
 		}).Serve,
-		"smtp": smtpproxy.New(smtpproxy.Config{
-			Domain: g.config.Domain, Gate: gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.smtp, Log: g.log,
-		}).Serve,
+		"smtp": func(ctx context.Context, conn *front.Conn) func() {
+			submission.Serve(ctx, conn)
+			return nil
+		},
 	}
 	return g.listen(certificates, serve, o.Version)
 }
@@ -102,7 +106,7 @@ func (g *Gateway) certificates() (*certs.Store, error) {
 }
 
 // listen opens every address, so that one that is taken is an error of the start, and then serves them all.
-func (g *Gateway) listen(certificates *certs.Store, serve map[string]func(context.Context, *front.Conn), version string) error {
+func (g *Gateway) listen(certificates *certs.Store, serve map[string]server, version string) error {
 	base := certs.ServerTLS(certificates.GetCertificate)
 	var addresses []string
 	for _, c := range g.config.Listeners {

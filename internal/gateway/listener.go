@@ -31,7 +31,7 @@ type listener struct {
 	net.Listener
 	config config.Listener
 	tls    *tls.Config
-	serve  func(context.Context, *front.Conn)
+	serve  server
 	log    *slog.Logger
 	now    func() time.Time
 
@@ -40,8 +40,12 @@ type listener struct {
 	wait  sync.WaitGroup
 }
 
+// server holds the dialogue with a client. What it gives, unless that is nil, carries the client's session to its end, and
+// is called on a goroutine of its own.
+type server func(context.Context, *front.Conn) (session func())
+
 // listen opens the address. Serving begins with run.
-func listen(c config.Listener, tlsConfig *tls.Config, serve func(context.Context, *front.Conn), log *slog.Logger, now func() time.Time) (*listener, error) {
+func listen(c config.Listener, tlsConfig *tls.Config, serve server, log *slog.Logger, now func() time.Time) (*listener, error) {
 	settings := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes}}
 	l, err := settings.Listen(context.Background(), "tcp", c.Address)
@@ -76,10 +80,7 @@ func (l *listener) take(ctx context.Context, conn net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[conn] = struct{}{}
-	l.wait.Go(func() {
-		defer l.forget(conn)
-		l.handle(ctx, conn)
-	})
+	l.wait.Go(func() { l.handle(ctx, conn) })
 }
 
 func (l *listener) forget(conn net.Conn) {
@@ -89,24 +90,44 @@ func (l *listener) forget(conn net.Conn) {
 	delete(l.conns, conn)
 }
 
-// handle serves one connection. A panic ends that one only (threat model I-32).
+// handle serves one connection to the end of its dialogue, and has a session that follows from it go on.
 func (l *listener) handle(ctx context.Context, raw net.Conn) {
 	conn := front.New(relay.Wrap(raw), newSessionID(), l.now())
-	log := l.log.With("session", conn.Session, "remote", conn.Remote.String())
+	var session func()
+	l.contain(conn, func() { session = l.hold(ctx, conn) })
+	if session == nil {
+		l.forget(raw)
+		return
+	}
+	l.wait.Go(func() {
+		defer l.forget(raw)
+		l.contain(conn, session)
+	})
+}
+
+// contain has a panic end one session only (threat model I-32).
+func (l *listener) contain(conn *front.Conn, do func()) {
 	defer func() {
 		if failure := recover(); failure != nil {
-			log.Error("session ended by a fault of the gateway's own; please report it", "panic", failure, "stack", string(debug.Stack()))
+			l.log.Error("session ended by a fault of the gateway's own; please report it", "session", conn.Session,
+				"remote", conn.Remote.String(), "panic", failure, "stack", string(debug.Stack()))
 		}
 	}()
+	do()
+}
+
+// hold secures the connection as the listener's configuration says, and holds the dialogue.
+func (l *listener) hold(ctx context.Context, conn *front.Conn) (session func()) {
+	log := l.log.With("session", conn.Session, "remote", conn.Remote.String())
 	if !l.admits(conn.Remote.Addr()) {
 		log.Info("connection from outside the listener's networks", "listener", l.config.Address)
-		return
+		return nil
 	}
 	switch l.config.TLS {
 	case config.Implicit:
 		if err := conn.Handshake(ctx, l.tls); err != nil {
 			log.Info("no connection", "error", err)
-			return
+			return nil
 		}
 	case config.Optional:
 		conn.ClearAllowed = true
@@ -114,7 +135,7 @@ func (l *listener) handle(ctx context.Context, raw net.Conn) {
 	default:
 		conn.StartTLS = l.tls
 	}
-	l.serve(ctx, conn)
+	return l.serve(ctx, conn)
 }
 
 // admits reports whether the listener serves an address.

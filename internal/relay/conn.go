@@ -19,12 +19,13 @@ type Conn struct {
 	// impatient makes Read return errNothing instead of waiting.
 	impatient bool
 
-	// The arguments and results of readOnce and peek, which are kept as values because a closure for each read would
-	// be an allocation for each read.
-	readOnce, peek func(fd uintptr) bool
-	into           []byte
-	n              int
-	err            error
+	// The arguments and results of what follows, which are kept as values because a closure for each read would be an
+	// allocation for each read.
+	readOnce, peek, peekOnce func(fd uintptr) bool
+	into                     []byte
+	n                        int
+	err                      error
+	ready                    bool
 }
 
 // Wrap makes a Conn of a TCP connection. Any other connection is given back as it is; it works in a relay as well,
@@ -50,6 +51,10 @@ func Wrap(conn net.Conn) net.Conn {
 			return n, err
 		})
 		return err != syscall.EAGAIN
+	}
+	c.peekOnce = func(fd uintptr) bool {
+		c.ready = c.peek(fd)
+		return true
 	}
 	return c
 }
@@ -84,6 +89,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	return c.n, nil
 }
+
+// readable reports whether wait would return at once.
+func (c *Conn) readable() bool { return c.raw.Read(c.peekOnce) != nil || c.ready }
 
 // wait returns when the connection has something to read, an end or an error among it.
 func (c *Conn) wait() error { return c.raw.Read(c.peek) }

@@ -1,9 +1,11 @@
 // Package relay is the byte pump that a session ends in: what either side sends reaches the other, unchanged and in
 // order, until one of them is done.
 //
-// The relay does not know what the bytes mean. It holds no buffer for a session in which nothing moves: each direction
-// waits for its socket, takes a buffer from a common pool, drains what has come (several TLS records into one write),
-// writes it and gives the buffer back. A slow reader stops the reading from its peer, and so holds one buffer at most.
+// The relay does not know what the bytes mean. It holds nothing for a session in which nothing moves: each direction
+// waits for its socket on a small stack, takes a buffer from a common pool, drains what has come (several TLS records into
+// one write), writes it, gives the buffer back, and leaves the next wait to a new goroutine, because the stack that TLS
+// has grown would stay as it is for as long as the session. A slow reader stops the reading from its peer, and so holds
+// one buffer at most.
 package relay
 
 import (
@@ -108,8 +110,10 @@ func hangUp(a, b net.Conn) {
 // direction is one half of a relay.
 type direction struct {
 	from     Side
+	sock     *Conn // below from; nil where there is none
 	to       net.Conn
 	keepTail bool
+	finished chan<- *direction
 
 	// Known when the direction has finished.
 	moved       int64
@@ -129,59 +133,69 @@ func (d *direction) source() net.Conn {
 	return d.from.Conn
 }
 
-// run moves bytes until an end or an error, tells the other side of an end, and reports to finished.
+// run moves bytes until an end or an error, and then reports to finished.
 func (d *direction) run(finished chan<- *direction) {
-	d.err = d.pump()
-	if errors.Is(d.err, io.EOF) {
-		d.err = nil
-	}
-	closeWrite(d.to)
-	finished <- d
-}
-
-// pump moves bytes until it cannot.
-func (d *direction) pump() error {
+	d.finished = finished
 	if len(d.from.Ahead) > 0 {
 		if err := d.write(d.from.Ahead); err != nil {
-			return err
+			d.finish(err)
+			return
 		}
 		d.from.Ahead = nil
 	}
-	if sock := socket(d.from.Conn); sock != nil {
-		return d.pumpSocket(sock)
+	if d.sock = socket(d.from.Conn); d.sock == nil {
+		d.finish(d.pumpPlain())
+		return
 	}
-	return d.pumpPlain()
+	d.work()
 }
 
-// pumpSocket moves bytes from a connection that can be waited for. TLS may hold decrypted bytes or half a record that
-// no socket will ever announce, so it is always drained before the wait.
-func (d *direction) pumpSocket(sock *Conn) error {
+// finish tells the other side of the end, and reports.
+func (d *direction) finish(err error) {
+	if !errors.Is(err, io.EOF) {
+		d.err = err
+	}
+	closeWrite(d.to)
+	d.finished <- d
+}
+
+// await waits for the socket, and goes to work when there is something.
+func (d *direction) await() {
+	if err := d.sock.wait(); err != nil {
+		d.finish(err)
+		return
+	}
+	d.work()
+}
+
+// work moves bytes for as long as they come, and leaves the waiting for more to a goroutine with a stack of its own. TLS
+// may hold decrypted bytes or half a record that no socket will ever announce, so it is always drained before a wait.
+func (d *direction) work() {
 	for {
 		buffer := buffers.Get().(*[bufferSize]byte)
-		drained, err := d.drain(sock, buffer[:])
+		drained, err := d.drain(buffer[:])
 		buffers.Put(buffer)
 		if err != nil {
-			return err
+			d.finish(err)
+			return
 		}
-		if !drained {
-			continue
-		}
-		if err := sock.wait(); err != nil {
-			return err
+		if drained && !d.sock.readable() {
+			go d.await()
+			return
 		}
 	}
 }
 
 // drain reads what has come, up to a buffer, and writes it. It reports whether nothing more had come.
-func (d *direction) drain(sock *Conn, buffer []byte) (drained bool, err error) {
+func (d *direction) drain(buffer []byte) (drained bool, err error) {
 	n := 0
-	sock.impatient = true
+	d.sock.impatient = true
 	for n < len(buffer) && err == nil {
 		var m int
 		m, err = d.from.Conn.Read(buffer[n:])
 		n += m
 	}
-	sock.impatient = false
+	d.sock.impatient = false
 	if _, ok := err.(errNothing); ok {
 		drained, err = true, nil
 	}
