@@ -22,10 +22,11 @@ const (
 // call is one call of MSAL as the [transport] sees it: what the provider last answered, and the pace at which requests
 // may follow each other. MSAL sends the requests of a call one after another, so it needs no lock.
 type call struct {
+	asked  bool // a request was made at all
 	answer answer
 
 	// paced is set for the device code flow, where MSAL polls as it likes and not as the provider says (reference
-	// G.4.3). interval and next are then the provider's.
+	// G.4.3). interval is then the provider's, and next the time of the next poll.
 	paced    bool
 	interval time.Duration
 	next     time.Time
@@ -81,19 +82,25 @@ func (c *call) note(response *http.Response, content []byte, scopes []string) {
 	if !c.paced || response.Request.Method != http.MethodPost {
 		return
 	}
-	var device struct {
-		Interval int `json:"interval"` // seconds
-	}
-	if json.Unmarshal(content, &device) == nil && device.Interval > 0 {
-		c.interval = time.Duration(min(device.Interval, int(maxInterval/time.Second))) * time.Second
-	}
 	if c.interval == 0 {
-		c.interval = slowDown // RFC 8628 section 3.2: 5 seconds where the provider says nothing
+		c.interval = readInterval(content) // the answer that brought the code; the first poll may follow at once
+		return
 	}
 	if c.answer.code == "slow_down" {
 		c.interval = min(c.interval+slowDown, maxInterval)
 	}
 	c.next = time.Now().Add(c.interval)
+}
+
+// readInterval reads the time between two polls from the answer with the device code (RFC 8628 section 3.2).
+func readInterval(content []byte) time.Duration {
+	var device struct {
+		Interval int `json:"interval"` // seconds
+	}
+	if json.Unmarshal(content, &device) != nil || device.Interval <= 0 {
+		return 5 * time.Second // where the provider says nothing
+	}
+	return min(time.Duration(min(device.Interval, 3600))*time.Second, maxInterval)
 }
 
 // oauthError is an error answer (RFC 6749 section 5.2) with Entra's additions (reference F.3), and the scope of a good
@@ -112,7 +119,7 @@ type oauthError struct {
 }
 
 var (
-	errorWord  = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+	errorWord  = regexp.MustCompile(`^[a-z0-9_]{1,40}$`)
 	requestID  = regexp.MustCompile(`^[0-9A-Fa-f-]{1,64}$`)
 	aadstsText = regexp.MustCompile(`AADSTS([0-9]{4,9})`)
 )

@@ -34,7 +34,8 @@ func (m *Microsoft) failure(account Account, a answer, err error) *Error {
 		e.Class, e.Advice = classify(a)
 	}
 	if e.Class == NeedsSignIn && account.Grant == Application {
-		e.Class = Misconfigured // nobody can sign in for an application
+		// Nobody can sign in for an application, and the advice is for people.
+		e.Class, e.Advice = Misconfigured, "Entra refuses the application's own sign-in: in Entra's sign-in log, under service principals, find why"
 	}
 	e.Advice = strings.NewReplacer("{app}", m.clientID, "{account}", account.Name, "{provider}", account.Provider,
 		"{tenant}", m.tenant).Replace(e.Advice)

@@ -36,7 +36,12 @@ func (m *Microsoft) fetchDelegated(ctx context.Context, store Store, r request) 
 	c := new(call)
 	result, err := m.redeem(withCall(ctx, c), row)
 	obtained := time.Now()
-	if err != nil {
+	switch {
+	case err != nil && !c.asked && ctx.Err() == nil:
+		// MSAL found no refresh token for this client and authority. The person is not marked: it is the file that changed.
+		return Access{}, false, &Error{Account: r.account, Class: Misconfigured, Advice: "the kept sign-in is for another client_id or " +
+			"authority than provider " + r.account.Provider + " has now: put those back, or " + enrollCommand(r.account)}
+	case err != nil:
 		return Access{}, true, m.failure(r.account, c.answer, err)
 	}
 	if failed := m.checkIdentity(r, row, result); failed != nil {

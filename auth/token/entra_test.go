@@ -12,6 +12,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -105,7 +107,7 @@ func newFakeEntra(t *testing.T) *fakeEntra {
 		t.Fatal(err)
 	}
 	f.roots.AddCert(leaf)
-	server := &http.Server{Handler: f.routes()}
+	server := &http.Server{Handler: f.routes(), ErrorLog: log.New(io.Discard, "", 0)}
 	certificate := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	listener := tls.NewListener(f, &tls.Config{Certificates: []tls.Certificate{certificate}})
 	var serving sync.WaitGroup
@@ -194,11 +196,7 @@ func (f *fakeEntra) routes() http.Handler {
 			f.document(w)
 			return
 		}
-		base := "https://localhost/" + tenantDomain
-		reply(w, http.StatusOK, map[string]any{
-			"issuer": f.issuer, "token_endpoint": base + "/oauth2/v2.0/token",
-			"authorization_endpoint": base + "/oauth2/v2.0/authorize", "jwks_uri": base + "/discovery/v2.0/keys",
-		})
+		f.describe(w)
 	})
 	mux.HandleFunc("GET /"+tenantDomain+"/discovery/v2.0/keys", func(w http.ResponseWriter, _ *http.Request) {
 		n := base64.RawURLEncoding.EncodeToString(signingKey().N.Bytes())
@@ -207,6 +205,15 @@ func (f *fakeEntra) routes() http.Handler {
 	mux.HandleFunc("POST /"+tenantDomain+"/oauth2/v2.0/devicecode", f.serveDeviceCode)
 	mux.HandleFunc("POST /"+tenantDomain+"/oauth2/v2.0/token", f.serveToken)
 	return mux
+}
+
+// describe answers with the discovery document.
+func (f *fakeEntra) describe(w http.ResponseWriter) {
+	base := "https://localhost/" + tenantDomain
+	reply(w, http.StatusOK, map[string]any{
+		"issuer": f.issuer, "token_endpoint": base + "/oauth2/v2.0/token",
+		"authorization_endpoint": base + "/oauth2/v2.0/authorize", "jwks_uri": base + "/discovery/v2.0/keys",
+	})
 }
 
 func reply(w http.ResponseWriter, status int, body any) {

@@ -78,7 +78,7 @@ func (s *Source) fly(provider *Microsoft, f *flight, e *entry, r request, enrolm
 	case failed != nil && s.ctx.Err() != nil:
 		failed = stopping(r.account) // nobody was refused
 	case failed != nil:
-		s.recordRefused(ctx, failed, enrolment)
+		s.recordRefused(ctx, e, failed, enrolment)
 	}
 	s.settle(f, e, access, failed, enrolment)
 }
@@ -130,17 +130,23 @@ func (s *Source) recordRefreshed(account Account, access Access) *Error {
 }
 
 // recordRefused records a failure, and marks the account whose person has to sign in.
-func (s *Source) recordRefused(ctx context.Context, failed *Error, enrolment Enrolment) {
+func (s *Source) recordRefused(ctx context.Context, e *entry, failed *Error, enrolment Enrolment) {
 	s.recordFailure(failed)
 	if failed.Class != NeedsSignIn {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
-	// The person may have signed in anew while the old refresh token was being refused.
 	now, err := s.store.Enrolment(ctx, failed.Account)
-	if err == nil && now.same(enrolment) {
+	switch {
+	case err != nil:
+	case now.same(enrolment):
 		err = s.store.MarkNeedsSignIn(ctx, failed.Account, failed.Advice, time.Now())
+	default:
+		// The person signed in anew while the old refresh token was being refused: that one's end is no news.
+		s.mu.Lock()
+		e.heed(now)
+		s.mu.Unlock()
 	}
 	if err != nil && !errors.Is(err, ErrNotEnrolled) {
 		// The refusal is remembered in memory, so the provider is not asked again all the same.

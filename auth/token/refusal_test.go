@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -31,7 +32,7 @@ func TestRevokedSignIn(t *testing.T) {
 		time.Sleep(40 * time.Minute) // the renewal ahead finds out
 		h.wantCalls(2)
 		h.wantEvents("token-refreshed", "token-refused")
-		marked := h.store.enrolments[aliceAccount]
+		marked, _ := h.store.Enrolment(t.Context(), aliceAccount)
 		if !marked.NeedsSignIn || marked.Reason == "" {
 			t.Errorf("got enrolment %+v, want it marked with a reason", marked)
 		}
@@ -70,10 +71,14 @@ func TestRevokedSignInThatCannotBeMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
-		h.store.markFault = errors.New("disk full")
+		h.mustUse(aliceAccount)
+		h.store.set(func() { h.store.markFault = errors.New("disk full") })
 		h.entra.set(func() { clear(h.entra.refresh) })
+		err := h.source.Use(t.Context(), aliceAccount, func(context.Context, Access) error { return ErrRefused })
+		h.wantClass(err, NeedsSignIn)
+		// The token in memory, young as it is, went with what it was built on.
 		h.retryFor(aliceAccount, time.Hour, NeedsSignIn)
-		h.wantCalls(1)
+		h.wantCalls(2)
 		h.enroll(aliceAccount, alice)
 		h.mustUse(aliceAccount)
 	})
@@ -116,7 +121,7 @@ func TestEnrolmentWhileRefused(t *testing.T) {
 		synctest.Wait()
 		h.enroll(aliceAccount, alice)
 		time.Sleep(20 * time.Second)
-		if h.store.enrolments[aliceAccount].NeedsSignIn {
+		if now, _ := h.store.Enrolment(t.Context(), aliceAccount); now.NeedsSignIn {
 			t.Error("the new enrolment is marked for the old one's refusal")
 		}
 		h.entra.set(func() { h.entra.token = nil })
@@ -350,5 +355,21 @@ func TestUnreadableRecord(t *testing.T) {
 		h.wantClass(err, NeedsSignIn)
 		h.mustUse(appAccount) // loses nothing by it
 		h.wantCalls(1)
+	})
+}
+
+// TestClientOfAnotherConfiguration: a client id that is mistyped and put right again costs nobody a sign-in.
+func TestClientOfAnotherConfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		provider := h.source.providers["contoso"]
+		provider.clientID = "00000000-mistyped"
+		_, err := h.use(aliceAccount)
+		h.wantClass(err, Misconfigured)
+		h.wantCalls(0)
+		provider.clientID = clientID
+		time.Sleep(2 * time.Minute)
+		h.mustUse(aliceAccount)
 	})
 }

@@ -62,7 +62,7 @@ func NewSource(c Config) *Source {
 	return s
 }
 
-// Close gives up what is under way and waits for it to end. After it, Use fails.
+// Close gives up what is under way and waits for it to end. After it, no token is asked for any more.
 func (s *Source) Close() {
 	s.mu.Lock()
 	s.closed = true

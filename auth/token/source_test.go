@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postern/internal/secret"
 )
 
 func TestOneRequestForAllWhoWait(t *testing.T) {
@@ -133,9 +135,7 @@ func TestSlowProviderDoesNotHoldUp(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
 		first := h.mustUse(aliceAccount)
-		h.source.mu.Lock()
-		h.source.entries[aliceAccount].used = time.Time{} // so that nothing is renewed in the background
-		h.source.mu.Unlock()
+		h.noRenewalAhead(aliceAccount)
 		h.entra.pause(20 * time.Second)
 		time.Sleep(40 * time.Minute)
 		began := time.Now()
@@ -148,6 +148,63 @@ func TestSlowProviderDoesNotHoldUp(t *testing.T) {
 			t.Error("the slow answer was lost")
 		}
 		h.wantCalls(2)
+	})
+}
+
+// noRenewalAhead leaves the renewal of a token to who comes next.
+func (h *harness) noRenewalAhead(account Account) {
+	h.source.mu.Lock()
+	defer h.source.mu.Unlock()
+	h.source.entries[account].used = time.Time{}
+}
+
+// TestFailedRenewalLeavesTheOldToken: who is the first to meet the provider's trouble gets the second best as well.
+func TestFailedRenewalLeavesTheOldToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		first := h.mustUse(aliceAccount)
+		h.noRenewalAhead(aliceAccount)
+		h.entra.refuseAll(http.StatusServiceUnavailable, "temporarily_unavailable", 90033)
+		time.Sleep(40 * time.Minute)
+		if got := h.mustUse(aliceAccount); !got.Token.Equal(first.Token) {
+			t.Error("got another token than the one that still works")
+		}
+		h.wantCalls(2)
+
+		// Upstream refuses it, but the provider was asked a moment ago.
+		err := h.source.Use(context.Background(), aliceAccount, func(context.Context, Access) error { return ErrRefused })
+		h.wantClass(err, Temporary)
+		h.wantCalls(2)
+	})
+}
+
+// TestWhenTheProviderIsAsked: a newer token in the store serves as well, unless the provider's own answer is wanted.
+func TestWhenTheProviderIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		for _, account := range []Account{appAccount, aliceAccount} {
+			if account == aliceAccount {
+				h.enroll(aliceAccount, alice)
+			}
+			for _, test := range []struct {
+				name    string
+				current func(kept secret.Text) secret.Text
+				force   bool
+				want    bool
+			}{
+				{"a newer token", func(secret.Text) secret.Text { return secret.New("older") }, false, false},
+				{"the token that is to be replaced", func(kept secret.Text) secret.Text { return kept }, false, true},
+				{"a newer token, forced", func(secret.Text) secret.Text { return secret.New("older") }, true, true},
+			} {
+				kept := h.mustUse(account).Token
+				_, asked, failed := h.source.providers["contoso"].fetch(t.Context(), h.store,
+					request{account: account, identity: alice, current: test.current(kept), force: test.force})
+				if failed != nil || asked != test.want {
+					t.Errorf("%s, %s: got %v, %v, want %v", account, test.name, asked, failed, test.want)
+				}
+			}
+		}
 	})
 }
 
@@ -192,6 +249,30 @@ func TestManyRefusalsOfOneTokenRenewItOnce(t *testing.T) {
 			})
 		}
 		sessions.Wait()
+		h.wantCalls(2)
+	})
+}
+
+// TestLateRefusalOfAnOldToken: a session that is refused with a token that has been replaced meanwhile takes the new one.
+func TestLateRefusalOfAnOldToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		old := h.mustUse(appAccount)
+		refuseOld := func(_ context.Context, access Access) error {
+			if access.Token.Equal(old.Token) {
+				return ErrRefused
+			}
+			return nil
+		}
+		err := h.source.Use(context.Background(), appAccount, func(ctx context.Context, access Access) error {
+			if access.Token.Equal(old.Token) {
+				_ = h.source.Use(ctx, appAccount, refuseOld) // another session, which is quicker
+			}
+			return refuseOld(ctx, access)
+		})
+		if err != nil {
+			t.Error(err)
+		}
 		h.wantCalls(2)
 	})
 }

@@ -21,7 +21,7 @@ const (
 	httpTimeout = 30 * time.Second
 	// maxConnections bounds the requests that are under way at one provider, so that a restart with thousands of
 	// accounts asks in turn.
-	maxConnections = 64
+	maxConnections = 128
 )
 
 // dialFunc opens a connection, as [net.Dialer.DialContext] does.
@@ -81,7 +81,7 @@ func (e *foreignHostError) Error() string {
 // RoundTrip sends a request and reads its whole answer.
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	c := callOf(request.Context())
-	c.answer = answer{} // what an earlier request of the call was told says nothing of this one
+	c.asked, c.answer = true, answer{} // what an earlier request of the call was told says nothing of this one
 	if request.URL.Scheme != "https" || !t.hosts[strings.ToLower(request.URL.Host)] {
 		closeBody(request)
 		return nil, &foreignHostError{host: request.URL.Host}
