@@ -43,6 +43,9 @@ type submission struct {
 	conn       net.Conn
 	in         *wire.Reader
 	extensions map[string]string // keyword of EHLO → its parameters
+	// told is what upstream was told in confidence and may say again: the token, alone and in its message. It goes no
+	// further.
+	told []secret.Text
 }
 
 // openSubmission connects to upstream, upgrades to TLS, and signs in as user with an access token.
@@ -139,7 +142,9 @@ func (s *submission) authenticate(user string, access secret.Text) error {
 	if err != nil {
 		return err
 	}
-	r, err := s.command("AUTH " + mechanism + " " + base64.StdEncoding.EncodeToString(initial))
+	message := base64.StdEncoding.EncodeToString(initial)
+	s.told = []secret.Text{access, secret.New(message)}
+	r, err := s.command("AUTH " + mechanism + " " + message)
 	if err == nil && r.code == 334 {
 		// Google's way: a description of the error, which wants an empty response before the refusal.
 		r, err = s.command("")
@@ -209,6 +214,9 @@ func (s *submission) readReply() (reply, error) {
 		code, text, last, ok := parseReplyLine(string(raw))
 		if !ok || r.code != 0 && code != r.code {
 			return reply{}, fmt.Errorf("%w: malformed reply", errUpstream)
+		}
+		for _, told := range s.told {
+			text = told.Redact(text)
 		}
 		r.code = code
 		r.lines = append(r.lines, text)

@@ -9,6 +9,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // Redacted is what a secret prints as.
@@ -51,3 +52,12 @@ func (t Text) LogValue() slog.Value { return slog.StringValue(Redacted) }
 
 // MarshalText gives [Redacted] to every encoder that asks for text: JSON, YAML, XML.
 func (t Text) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
+
+// Redact gives s with [Redacted] in every place where the secret stands: for words of a peer that knows the secret and
+// may repeat it.
+func (t Text) Redact(s string) string {
+	if t.IsZero() {
+		return s
+	}
+	return strings.ReplaceAll(s, t.Reveal(), Redacted)
+}

@@ -54,3 +54,13 @@ func TestTextEqual(t *testing.T) {
 		}
 	}
 }
+
+func TestRedact(t *testing.T) {
+	for _, test := range []struct{ secret, text, want string }{
+		{"abc", "xabcyabc", "x[redacted]y[redacted]"}, {"abc", "xyz", "xyz"}, {"", "xyz", "xyz"},
+	} {
+		if got := New(test.secret).Redact(test.text); got != test.want {
+			t.Errorf("Redact %q in %q: got %q, want %q", test.secret, test.text, got, test.want)
+		}
+	}
+}
