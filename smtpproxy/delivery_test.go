@@ -1,6 +1,7 @@
 package smtpproxy
 
 import (
+	"encoding/base64"
 	"errors"
 	"net"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"postern/auth/token"
 	"postern/certs"
 	"postern/internal/audit"
+	"postern/internal/sasl"
+	"postern/internal/secret"
 )
 
 const (
@@ -352,4 +355,33 @@ func TestNoToken(t *testing.T) {
 			c.deliver()
 		})
 	}
+}
+
+// TestUpstreamThatRepeatsTheToken is not quoted with it: not in the audit log, and not to the client.
+func TestUpstreamThatRepeatsTheToken(t *testing.T) {
+	message := xoauth2Message(t, firstToken)
+	w := newWorld(t)
+	w.upstream.script("AUTH", "550 5.7.1 you said "+message+" with "+firstToken)
+	w.signIn().ask("MAIL FROM:<scans@contoso.example>",
+		"451 4.3.5 Exchange Online does not let the gateway send for this mailbox: ask your administrator to look at Postern's log")
+	got := w.audit.messages()
+	if len(got) != 1 || strings.Contains(got[0].Detail, message) || strings.Contains(got[0].Detail, firstToken) ||
+		!strings.Contains(got[0].Detail, "you said [redacted] with [redacted]") {
+		t.Errorf("the audit log has %+v", got)
+	}
+
+	w = newWorld(t)
+	w.upstream.script("RCPT", "550 5.1.1 "+firstToken)
+	c := w.signIn()
+	c.ask("MAIL FROM:<scans@contoso.example>", "250 2.1.0 Sender OK")
+	c.ask("RCPT TO:<alice@contoso.example>", "550 5.1.1 [redacted]")
+}
+
+func xoauth2Message(t *testing.T, token string) string {
+	t.Helper()
+	message, err := sasl.XOAUTH2("scans@contoso.example", secret.New(token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(message)
 }

@@ -6,6 +6,10 @@ import (
 	"postern/auth"
 )
 
+// Busy is the greeting for a client that there is no place for: in clear, and then the connection is closed (RFC 5321
+// section 3.8, RFC 3463).
+const Busy = "421 4.7.0 Too many connections, try again later\r\n"
+
 // signInReply gives the reply to a refused AUTH (RFC 4954 section 6). 535 is said of a wrong, expired or revoked
 // credential and of nothing else; all other trouble is temporary to the client.
 func signInReply(err error) reply {

@@ -134,7 +134,7 @@ func (d *dialogue) exchange(server gosasl.Server, response []byte) error {
 func (d *dialogue) signIn(ctx context.Context, attempt auth.Attempt) error {
 	link := newLink(d.conn.Conn)
 	grant, err := d.proxy.Gate.SignIn(ctx, attempt, func(_ context.Context, grant auth.Grant) error {
-		live, ok := d.proxy.Sessions.AddWithin(grant.Policy.Limits.Connections, session.Info{
+		live, err := d.proxy.Sessions.Add(session.Limits{Login: grant.Policy.Limits.Connections}, session.Info{
 			ID:       d.conn.Session,
 			Protocol: string(auth.SMTP),
 			Login:    grant.Login,
@@ -143,9 +143,10 @@ func (d *dialogue) signIn(ctx context.Context, attempt auth.Attempt) error {
 			Password: grant.Password,
 			Remote:   d.conn.Remote,
 			Started:  d.proxy.Now(),
+			Expires:  grant.Expires,
 		}, link.cut)
-		if !ok {
-			return auth.ErrTooManySessions
+		if err != nil {
+			return auth.TooMany(err)
 		}
 		d.live, d.link = live, link
 		return nil
@@ -176,6 +177,7 @@ func (d *dialogue) begin(grant auth.Grant) error {
 	if err := d.proxy.Audit.Record(begin); err != nil {
 		return &auth.Refusal{Kind: auth.Unavailable, Reason: auth.AuditUnavailable, Err: err}
 	}
+	d.conn.SignedIn()
 	d.grant, d.started, d.bad = &grant, d.proxy.Now(), 0
 	d.log = d.log.With("login", grant.Login)
 	d.log.Info("signed in", "mailbox", grant.Mailbox)

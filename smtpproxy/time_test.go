@@ -33,7 +33,7 @@ func stranger() (d *dialogue, client net.Conn, record *fakeAudit) {
 func sender() (d *dialogue, client net.Conn, record *fakeAudit, heard <-chan string) {
 	d, client, record = stranger()
 	d.link = newLink(d.conn.Conn)
-	d.live = d.proxy.Sessions.Add(session.Info{ID: "s-1"}, d.link.cut)
+	d.live, _ = d.proxy.Sessions.Add(session.Limits{}, session.Info{ID: "s-1"}, d.link.cut)
 	d.grant, d.started, d.hello, d.extended = &auth.Grant{Login: "copier-3"}, time.Now(), "copier", true
 	upstream, heard := readyUpstream()
 	d.link.put(upstream)
