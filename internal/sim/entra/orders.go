@@ -3,6 +3,7 @@ package entra
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -77,7 +78,7 @@ type PendingDevice struct {
 	Expires  time.Time `json:"expires"`
 }
 
-// PendingDevices gives the device codes that wait.
+// PendingDevices gives the device codes that wait, the oldest first.
 func (s *Server) PendingDevices() []PendingDevice {
 	now := s.now()
 	s.state.mu.Lock()
@@ -88,5 +89,6 @@ func (s *Server) PendingDevices() []PendingDevice {
 			pending = append(pending, PendingDevice{UserCode: d.userCode, ClientID: d.clientID, Expires: d.expires})
 		}
 	}
+	slices.SortFunc(pending, func(a, b PendingDevice) int { return a.Expires.Compare(b.Expires) })
 	return pending
 }

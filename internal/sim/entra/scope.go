@@ -64,11 +64,8 @@ func parsePermission(word string) (permission, *problem) {
 	if !prefixed {
 		resource = graphResource
 	}
-	known := graphPermissions
-	switch {
-	case isMail(resource):
-		known = mailPermissions
-	case !strings.EqualFold(resource, graphResource):
+	known := permissionsOf(resource)
+	if known == nil {
 		return permission{}, refuse(500011).says("The resource principal named %s was not found in the tenant. This can happen if the "+
 			"application has not been installed by the administrator of the tenant or consented to by any user in the tenant. "+
 			"You might have sent your authentication request to the wrong tenant.", resource)
@@ -82,6 +79,17 @@ func parsePermission(word string) (permission, *problem) {
 			"input parameter 'scope' is not valid. The scope %s is not valid.", word)
 	}
 	return permission{resource: resource, name: known[i], asked: word}, nil
+}
+
+// permissionsOf gives the permissions of a resource; nil when there is no such resource.
+func permissionsOf(resource string) []string {
+	switch {
+	case isMail(resource):
+		return mailPermissions
+	case strings.EqualFold(resource, graphResource):
+		return graphPermissions
+	}
+	return nil
 }
 
 // cutResource divides a scope word into resource and permission.
@@ -130,10 +138,13 @@ func (s scope) consented(application tenant.Application) ([]permission, *problem
 	return granted, nil
 }
 
-// everything is what .default stands for.
+// everything is what .default stands for: whatever of the resource was consented to.
 func everything(application tenant.Application, resource string) ([]permission, *problem) {
 	var granted []permission
 	for _, name := range application.Delegated {
+		if !oneOf(permissionsOf(resource), name) {
+			continue
+		}
 		granted = append(granted, permission{resource: resource, name: name, asked: resource + "/" + name})
 	}
 	if len(granted) == 0 {
