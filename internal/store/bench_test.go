@@ -92,3 +92,30 @@ func BenchmarkStampUses(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkLocked(b *testing.B) {
+	s := openAt(b, database(b), newRing(b))
+	for i := range 1000 {
+		if err := s.LockLogin(b.Context(), Lock{Login: fmt.Sprint("copier-", i), Since: time.Now()}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if locked, err := s.Locked(b.Context(), "copier-1000"); err != nil || locked {
+			b.Fatal(locked, err)
+		}
+	}
+}
+
+// What the watch of a running gateway costs, twice a second, when nothing has happened.
+func BenchmarkWithdrawals(b *testing.B) {
+	s := openAt(b, database(b), newRing(b))
+	if err := s.LockLogin(b.Context(), Lock{Login: "alice", Since: time.Now()}); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if news, err := s.Withdrawals(b.Context(), 1); err != nil || len(news) != 0 {
+			b.Fatal(news, err)
+		}
+	}
+}

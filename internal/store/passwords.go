@@ -120,10 +120,16 @@ func (s *Store) Passwords(ctx context.Context, login string) ([]Password, error)
 // is no such password.
 func (s *Store) RevokePassword(ctx context.Context, id string, at time.Time) error {
 	const update = `UPDATE app_passwords SET revoked = COALESCE(revoked, ?) WHERE id = ?`
-	found, err := affected(s.writer.ExecContext(ctx, update, millis(at), id))
-	if err == nil && !found {
-		err = ErrNotFound
-	}
+	err := s.inTransaction(ctx, func(tx *sql.Tx) error {
+		found, err := affected(tx.ExecContext(ctx, update, millis(at), id))
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return ErrNotFound
+		}
+		return withdraw(ctx, tx, PasswordRevoked, id)
+	})
 	if err != nil {
 		return fmt.Errorf("revoking app password %q: %w", id, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
 )
 
 func TestSQLiteFilesAreForTheirOwnerAlone(t *testing.T) {
@@ -77,13 +78,17 @@ func change(t *testing.T, path string, statements ...string) {
 
 func TestOpenRefusesAndChangesNothing(t *testing.T) {
 	newer := fmt.Sprintf(`INSERT INTO %s (version_id, is_applied) VALUES (99, 1)`, versionTable)
+	newest, err := newestVersion(sqliteMigrations())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		spoil func(t *testing.T, path string)
 		ring  bool     // open with another ring
 		want  []string // all in the error, besides the path
 	}{
 		"another ring":   {ring: true, want: []string{"postern.keys", "bring back the keys file"}},
-		"a newer schema": {spoil: func(t *testing.T, path string) { change(t, path, newer) }, want: []string{"version 99", "versions up to 1", "newer Postern"}},
+		"a newer schema": {spoil: func(t *testing.T, path string) { change(t, path, newer) }, want: []string{"version 99", fmt.Sprint("versions up to ", newest), "newer Postern"}},
 		"both":           {spoil: func(t *testing.T, path string) { change(t, path, newer) }, ring: true, want: []string{"version 99"}},
 		"another's database": {
 			spoil: func(t *testing.T, path string) {
@@ -290,5 +295,39 @@ func TestReadersDoNotWaitForAWriter(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A database that an older program has made is brought up to date, with all that is in it.
+func TestOldSchemaIsMigrated(t *testing.T) {
+	path, ring := database(t), newRing(t)
+	if err := createPrivate(path); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", sqliteURI(path, sqliteWriter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := goose.NewProvider(goose.DialectSQLite3, db, sqliteMigrations(),
+		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.UpTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := saveAccount(t.Context(), db, Account{Provider: "contoso", Name: "alice", State: OK, Since: time.Unix(1, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s := openAt(t, path, ring)
+	if _, err := s.Account(t.Context(), "contoso", "alice"); err != nil {
+		t.Error(err)
+	}
+	if err := s.LockLogin(t.Context(), Lock{Login: "alice", Since: time.Unix(2, 0)}); err != nil {
+		t.Error(err)
 	}
 }

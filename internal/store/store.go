@@ -1,4 +1,4 @@
-// Package store is the gateway's persistent state: app passwords, accounts and their token caches, in one SQL database.
+// Package store is the gateway's persistent state: app passwords, locks, accounts and their token caches, in one SQL database.
 //
 // Rows hold no secret in the clear: of an app password there is a keyed hash, and token caches are sealed. Both keys are
 // in a [keys.Ring] outside the database; the database remembers which ring it belongs to and does not open with another.
@@ -31,7 +31,7 @@ type Store struct {
 	reader *sql.DB // a pool that cannot write
 
 	// The reads on the path of a sign-in, prepared.
-	passwordByHash, tokenCache, account *sql.Stmt
+	passwordByHash, tokenCache, account, locked *sql.Stmt
 }
 
 // Open opens the database that dsn names (sqlite:FILE), makes it where there is none, and migrates it. It refuses a
@@ -61,7 +61,7 @@ func Exists(dsn string) bool {
 // Close closes the store once running calls have ended.
 func (s *Store) Close() error {
 	var errs []error
-	for _, statement := range []*sql.Stmt{s.passwordByHash, s.tokenCache, s.account} {
+	for _, statement := range []*sql.Stmt{s.passwordByHash, s.tokenCache, s.account, s.locked} {
 		if statement != nil {
 			errs = append(errs, statement.Close())
 		}
@@ -80,6 +80,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		passwordByHashSQL: &s.passwordByHash,
 		tokenCacheSQL:     &s.tokenCache,
 		accountSQL:        &s.account,
+		lockedSQL:         &s.locked,
 	} {
 		var err error
 		if *statement, err = s.reader.PrepareContext(ctx, query); err != nil {

@@ -26,6 +26,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a revoked password stays and keeps its time", passwordRevoked},
 		{"the last use of a password is kept", usesStamped},
 		{"text of strangers is stored safely", strangeText},
+		{"logins are locked and unlocked", locks},
+		{"withdrawals are told in their order", withdrawals},
 		{"token caches are kept apart", tokenCaches},
 		{"a token cache is what was saved last", tokenCacheReplaced},
 		{"accounts are found and listed", accounts},
