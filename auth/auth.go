@@ -8,6 +8,7 @@ package auth
 
 import (
 	"net/netip"
+	"time"
 
 	"postern/auth/token"
 	"postern/internal/config"
@@ -46,6 +47,12 @@ type Grant struct {
 	Account token.Account
 	// Password is the id of the app password that was used.
 	Password string
+	// Expires is when that password expires, and with it the session; the zero time means never.
+	Expires time.Time
+	// ReadOnly says that the session may look at the mailbox and change nothing in it.
+	ReadOnly bool
+	// Folders are the only ones that an IMAP session may open, as config.IMAP has them; none means all.
+	Folders []string
 	// Policy is the policy in force, never nil.
 	Policy *config.Policy
 }
@@ -58,6 +65,7 @@ const (
 	WrongPassword     Reason = "wrong-password"
 	PasswordExpired   Reason = "password-expired"
 	PasswordRevoked   Reason = "password-revoked"
+	LoginLocked       Reason = "login-locked"
 	ProtocolForbidden Reason = "protocol-forbidden"
 	NetworkForbidden  Reason = "network-forbidden"
 	LegacyTLS         Reason = "legacy-tls"

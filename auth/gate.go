@@ -31,6 +31,11 @@ type Passwords interface {
 	Verify(ctx context.Context, login string, attempt secret.Text) (apppassword.Verdict, error)
 }
 
+// Locks says which logins an administrator has locked.
+type Locks interface {
+	Locked(ctx context.Context, login string) (bool, error)
+}
+
 // Recorder writes the audit log.
 type Recorder interface {
 	Record(audit.Event) error
@@ -40,6 +45,7 @@ type Recorder interface {
 type GateConfig struct {
 	Directory *Directory // required
 	Passwords Passwords  // required
+	Locks     Locks      // required
 	Audit     Recorder   // required
 	// Stamp notes the use of a password, without waiting; required.
 	Stamp func(apppassword.Use)
@@ -53,6 +59,7 @@ type GateConfig struct {
 type Gate struct {
 	directory atomic.Pointer[Directory]
 	passwords Passwords
+	locks     Locks
 	audit     Recorder
 	stamp     func(apppassword.Use)
 	now       func() time.Time
@@ -61,7 +68,7 @@ type Gate struct {
 
 // NewGate makes a gate.
 func NewGate(c GateConfig) *Gate {
-	g := &Gate{passwords: c.Passwords, audit: c.Audit, stamp: c.Stamp, now: c.Now, wait: c.Wait}
+	g := &Gate{passwords: c.Passwords, locks: c.Locks, audit: c.Audit, stamp: c.Stamp, now: c.Now, wait: c.Wait}
 	g.directory.Store(c.Directory)
 	if g.now == nil {
 		g.now = time.Now
@@ -122,6 +129,11 @@ func (g *Gate) decide(ctx context.Context, attempt Attempt) (Grant, *Refusal) {
 	if err != nil {
 		return Grant{}, &Refusal{Kind: Unavailable, Reason: StoreUnavailable, Err: err}
 	}
+	// Asked at each sign-in, also where the answer does not matter: a lock counts at once, and shows in no time.
+	locked, err := g.locks.Locked(ctx, Canonical(attempt.Login))
+	if err != nil {
+		return Grant{}, &Refusal{Kind: Unavailable, Reason: StoreUnavailable, Err: err}
+	}
 	if !known {
 		return Grant{}, denied(UnknownLogin)
 	}
@@ -131,9 +143,16 @@ func (g *Gate) decide(ctx context.Context, attempt Attempt) (Grant, *Refusal) {
 		User:     mapping.user(attempt.Protocol),
 		Account:  mapping.Account,
 		Password: verdict.Password.ID,
+		Expires:  verdict.Password.Expires,
+		ReadOnly: verdict.Password.ReadOnly || mapping.Policy.IMAP.ReadOnly,
+		Folders:  mapping.Policy.IMAP.Folders,
 		Policy:   mapping.Policy,
 	}
-	if reason := why(attempt, mapping.Policy, verdict); reason != "" {
+	reason := why(attempt, mapping.Policy, verdict)
+	if locked && verdict.Status == apppassword.Valid { // of a wrong password the log says that, as it does of any login's
+		reason = LoginLocked
+	}
+	if reason != "" {
 		return grant, denied(reason)
 	}
 	return grant, nil
@@ -154,6 +173,8 @@ func why(attempt Attempt, policy *config.Policy, verdict apppassword.Verdict) Re
 	case attempt.Identity != "" && Canonical(attempt.Identity) != Canonical(attempt.Login):
 		return IdentityForbidden // RFC 4616: obeyed or refused; nobody here acts as somebody else
 	case !slices.Contains(policy.Protocols, protocol), !slices.Contains(password.Protocols, protocol):
+		return ProtocolForbidden
+	case attempt.Protocol != IMAP && password.ReadOnly: // whoever may only read may not send
 		return ProtocolForbidden
 	case !within(policy.Networks, attempt.Remote.Addr()), !within(password.Networks, attempt.Remote.Addr()):
 		return NetworkForbidden

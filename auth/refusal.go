@@ -43,8 +43,9 @@ func (r *Refusal) Error() string {
 // Unwrap gives the cause.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// ErrTooManySessions is what the open function of [Gate.SignIn] returns for a login that has its number of sessions.
-var ErrTooManySessions = &Refusal{Kind: Limited, Reason: TooManySessions}
+// TooMany gives the refusal that the open function of [Gate.SignIn] returns when a limit on sessions is reached. err says
+// which.
+func TooMany(err error) *Refusal { return &Refusal{Kind: Limited, Reason: TooManySessions, Err: err} }
 
 // RefusalOf gives the refusal that stands for an error in getting a token or in opening the mailbox: of a login that
 // the policy allows. What nobody classified is upstream's trouble, and so temporary (threat model I-15).

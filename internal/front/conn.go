@@ -33,6 +33,8 @@ type Conn struct {
 	ClearAllowed bool
 	// Accepted is when the connection was accepted.
 	Accepted time.Time
+	// OnSignIn is called when the client has signed in; nil is not. The limits on strangers end there.
+	OnSignIn func()
 }
 
 // New makes a Conn of an accepted connection. For implicit TLS, call [Conn.Handshake] next.
@@ -62,6 +64,13 @@ func (c *Conn) TLSVersion() uint16 {
 		return encrypted.ConnectionState().Version
 	}
 	return 0
+}
+
+// SignedIn is to be called once when the client has signed in.
+func (c *Conn) SignedIn() {
+	if c.OnSignIn != nil {
+		c.OnSignIn()
+	}
 }
 
 // MaySignIn reports whether credentials may be sent now.
