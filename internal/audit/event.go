@@ -58,11 +58,26 @@ type SessionEnd struct {
 	Protocol string `json:"protocol"`
 	Login    string `json:"login"`
 	Mailbox  string `json:"mailbox"`
-	Cause    string `json:"cause"`       // client-closed, upstream-closed, token-expired, idle, stopped, …
+	Cause    string `json:"cause"`       // client-closed, upstream-closed, token-expired, idle, stopped, revoked, …
 	Duration int64  `json:"duration_ms"` // milliseconds
 	Received int64  `json:"received"`    // bytes from the client after it signed in
 	Sent     int64  `json:"sent"`        // bytes to the client after it signed in
 	Messages int    `json:"messages,omitempty"`
+	Commands        // of IMAP
+}
+
+// Commands counts what a client commanded in an IMAP session, by kind. It says what was asked for, and not how many
+// messages that was or whether upstream obeyed.
+type Commands struct {
+	Selects  int `json:"selects,omitempty"`  // SELECT, EXAMINE
+	Fetches  int `json:"fetches,omitempty"`  // FETCH, UID FETCH
+	Stores   int `json:"stores,omitempty"`   // STORE, UID STORE
+	Deletes  int `json:"deletes,omitempty"`  // of these, those that set \Deleted
+	Copies   int `json:"copies,omitempty"`   // COPY, UID COPY
+	Moves    int `json:"moves,omitempty"`    // MOVE, UID MOVE
+	Appends  int `json:"appends,omitempty"`  // APPEND, REPLACE
+	Expunges int `json:"expunges,omitempty"` // EXPUNGE, UID EXPUNGE
+	Refused  int `json:"refused,omitempty"`  // commands that the session was not allowed; not counted above
 }
 
 // Message is a submitted message and what became of it.
@@ -128,6 +143,7 @@ type PasswordIssued struct {
 	Protocols []string   `json:"protocols"`
 	Networks  []string   `json:"networks,omitempty"`
 	LegacyTLS bool       `json:"legacy_tls,omitempty"`
+	ReadOnly  bool       `json:"read_only,omitempty"`
 	Expires   *time.Time `json:"expires,omitempty"`
 	Evidence  string     `json:"evidence"` // the method of the evidence behind it
 	By        string     `json:"by"`
@@ -137,6 +153,26 @@ type PasswordIssued struct {
 type PasswordRevoked struct {
 	ID    string `json:"password_id"`
 	Login string `json:"login"`
+	By    string `json:"by"`
+}
+
+// LoginLocked is a login that may not sign in any more, whatever its password.
+type LoginLocked struct {
+	Login  string `json:"login"`
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by"`
+}
+
+// LoginUnlocked is a login that may sign in again.
+type LoginUnlocked struct {
+	Login string `json:"login"`
+	By    string `json:"by"`
+}
+
+// SessionsCut are live sessions that an administrator ends. Each of them has a session-end of its own.
+type SessionsCut struct {
+	What  string `json:"what"` // all, login LOGIN or session ID
+	Count int    `json:"count"`
 	By    string `json:"by"`
 }
 
@@ -162,6 +198,9 @@ func (AccountEnrolled) Kind() string  { return "account-enrolled" }
 func (EnrolmentRefused) Kind() string { return "enrolment-refused" }
 func (PasswordIssued) Kind() string   { return "password-issued" }
 func (PasswordRevoked) Kind() string  { return "password-revoked" }
+func (LoginLocked) Kind() string      { return "login-locked" }
+func (LoginUnlocked) Kind() string    { return "login-unlocked" }
+func (SessionsCut) Kind() string      { return "sessions-cut" }
 func (GatewayStarted) Kind() string   { return "gateway-started" }
 func (GatewayStopped) Kind() string   { return "gateway-stopped" }
 
@@ -175,5 +214,8 @@ func (AccountEnrolled) Privileged() bool  { return true }
 func (EnrolmentRefused) Privileged() bool { return true }
 func (PasswordIssued) Privileged() bool   { return true }
 func (PasswordRevoked) Privileged() bool  { return true }
+func (LoginLocked) Privileged() bool      { return true }
+func (LoginUnlocked) Privileged() bool    { return true }
+func (SessionsCut) Privileged() bool      { return true }
 func (GatewayStarted) Privileged() bool   { return true }
 func (GatewayStopped) Privileged() bool   { return true }

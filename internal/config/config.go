@@ -16,6 +16,8 @@ type Config struct {
 	Store        string               `yaml:"store,omitempty" jsonschema_description:"Where the state is kept: sqlite:FILE. Default sqlite:postern.db."`
 	KeysFile     string               `yaml:"keys_file,omitempty" jsonschema_description:"The keys that seal tokens and key the hashes of app passwords; made with mode 0600 on the first start. Back it up apart from the store. Default postern.keys."`
 	AuditFile    string               `yaml:"audit_file,omitempty" jsonschema_description:"The audit log, one JSON line for each decision. Default postern.audit."`
+	AdminSocket  string               `yaml:"admin_socket,omitempty" jsonschema_description:"The unix socket over which postern session reaches the running gateway; root and the gateway's own user may. Default postern.sock in the folder of the store."`
+	Limits       ConnectionLimits     `yaml:"limits,omitempty" jsonschema_description:"How many connections clients may have."`
 	Certificates []Certificate        `yaml:"certificates,omitempty" jsonschema_description:"The certificates that listeners show. The one that fits the name that the client asked for is chosen."`
 	Providers    map[string]*Provider `yaml:"providers" jsonschema_description:"Where tokens come from and where mail goes, by a name of your choice."`
 	Listeners    []Listener           `yaml:"listeners" jsonschema_description:"The addresses on which clients are served."`
@@ -26,6 +28,13 @@ type Config struct {
 	Digest string `yaml:"-"`
 	// Warnings are settings that are accepted and do less than they say.
 	Warnings []Problem `yaml:"-"`
+}
+
+// ConnectionLimits bound the connections of clients, whoever they are.
+type ConnectionLimits struct {
+	Connections  int `yaml:"connections,omitempty" jsonschema_description:"Connections at once, in all. Default 24000; fewer where the system lets the gateway open fewer files."`
+	PerSource    int `yaml:"connections_per_source,omitempty" jsonschema_description:"Of these, how many from one address (of IPv6, from one /64). Default half of connections."`
+	BeforeSignIn int `yaml:"connections_before_sign_in,omitempty" jsonschema_description:"Of these, how many that have not signed in. One more takes the place of the oldest of the address that has most. Default half of connections."`
 }
 
 // Certificate is where a certificate comes from.
@@ -67,7 +76,14 @@ type Policy struct {
 	Networks  []netip.Prefix `yaml:"networks,omitempty" jsonschema_description:"From where its logins may sign in. Nothing means from everywhere."`
 	MFA       MFA            `yaml:"mfa,omitempty" jsonschema_description:"What has to stand behind an app password. Not enforced in this version."`
 	Limits    Limits         `yaml:"limits,omitempty" jsonschema_description:"How much one login may do."`
+	IMAP      IMAP           `yaml:"imap,omitempty" jsonschema_description:"What its logins may do in a mailbox by IMAP."`
 	Send      Send           `yaml:"send,omitempty" jsonschema_description:"What its logins may send."`
+}
+
+// IMAP says what a login may do in its mailbox by IMAP. The zero value allows everything.
+type IMAP struct {
+	ReadOnly bool     `yaml:"read_only,omitempty" jsonschema_description:"Reading only: nothing in the mailbox changes, not even whether a message was read."`
+	Folders  []string `yaml:"folders,omitempty" jsonschema_description:"The only folders that may be opened: names such as INBOX, or Scans/* for all that is below Scans. Nothing means all folders."`
 }
 
 // MFA says which evidence of a second factor an app password needs, and for how long it counts.

@@ -235,9 +235,9 @@ func TestSchemaKnowsEverySetting(t *testing.T) {
 	if err := json.Unmarshal(text, &schema); err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
+	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
 		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Policy](),
-		reflect.TypeFor[MFA](), reflect.TypeFor[Limits](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
+		reflect.TypeFor[MFA](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
 		for name := range settings(kind) {
 			if schema.Defs[kind.Name()].Properties[name].Description == "" {
 				t.Errorf("the schema does not describe %s.%s", kind.Name(), name)
@@ -253,9 +253,9 @@ func TestDocsSayWhatTheSchemaSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	page = bytes.ReplaceAll(page, []byte("`"), nil)
-	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
+	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
 		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Policy](),
-		reflect.TypeFor[MFA](), reflect.TypeFor[Limits](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
+		reflect.TypeFor[MFA](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
 		for _, index := range settings(kind) {
 			field := kind.Field(index)
 			if text := field.Tag.Get("jsonschema_description"); !bytes.Contains(page, []byte(text)) {
@@ -301,4 +301,33 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestConnectionDefaults: what the file leaves out is filled in.
+func TestConnectionDefaults(t *testing.T) {
+	content, err := os.ReadFile("testdata/good/design.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := gallery(t)
+	c, err := parse("postern.yaml", content, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (ConnectionLimits{24000, 12000, 12000}); c.Limits != want {
+		t.Errorf("limits: got %+v, want %+v", c.Limits, want)
+	}
+	if want := filepath.Join(folder, "postern.sock"); c.AdminSocket != want {
+		t.Errorf("admin socket: got %q, want %q", c.AdminSocket, want)
+	}
+	if got := c.Providers["contoso"].IMAPSessions; got != 20 {
+		t.Errorf("sessions of a mailbox: got %d, want Exchange Online's 20", got)
+	}
+	elsewhere := bytes.Replace(content, []byte("    kind: microsoft"), []byte("    kind: microsoft\n    endpoints: {imap: 'localhost:1993'}"), 1)
+	if c, err = parse("postern.yaml", elsewhere, folder); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Providers["contoso"].IMAPSessions; got != 0 {
+		t.Errorf("sessions of a mailbox elsewhere: got %d, want no limit", got)
+	}
 }

@@ -24,7 +24,9 @@ type Provider struct {
 	ClientCertificateFile       string `yaml:"client_certificate_file,omitempty" jsonschema_description:"Instead of a secret: a PEM file with the application's certificate and its RSA key."`
 	ClientCertificateCredential string `yaml:"client_certificate_credential,omitempty" jsonschema_description:"Instead: the name of a systemd credential with certificate and key."`
 
-	Cloud     string    `yaml:"cloud,omitempty" jsonschema:"enum=worldwide,enum=gcc-high,enum=dod,enum=china" jsonschema_description:"The Microsoft cloud: worldwide (also GCC; the default), gcc-high, dod or china."`
+	Cloud        string `yaml:"cloud,omitempty" jsonschema:"enum=worldwide,enum=gcc-high,enum=dod,enum=china" jsonschema_description:"The Microsoft cloud: worldwide (also GCC; the default), gcc-high, dod or china."`
+	IMAPSessions int    `yaml:"imap_sessions,omitempty" jsonschema_description:"How many IMAP sessions one mailbox may have at once; further ones are refused before upstream is asked. Default 20, Exchange Online's own limit; none where endpoints.imap names another server."`
+
 	Endpoints Endpoints `yaml:"endpoints,omitempty" jsonschema_description:"Other places than the cloud's own, for tests and special networks. What is left out stays the cloud's."`
 }
 

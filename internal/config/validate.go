@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 var (
@@ -92,6 +93,7 @@ func (v *validator) validate() {
 		v.wrong("domain", "want the gateway's host name, such as mail.example.com")
 	}
 	v.state()
+	v.connections()
 	v.certificates()
 	v.providers()
 	v.listeners()
@@ -116,7 +118,34 @@ func (v *validator) state() {
 	}
 	c.KeysFile = v.absolute(cmp.Or(c.KeysFile, "postern.keys"))
 	c.AuditFile = v.absolute(cmp.Or(c.AuditFile, "postern.audit"))
+	c.AdminSocket = cmp.Or(v.absolute(c.AdminSocket), filepath.Join(filepath.Dir(strings.TrimPrefix(c.Store, "sqlite:")), "postern.sock"))
+	if len(c.AdminSocket) > maxSocket {
+		v.wrong("admin_socket", "its path has %d bytes, and a socket's may have %d: name a place with a shorter one, such as /run/postern.sock",
+			len(c.AdminSocket), maxSocket)
+	}
 }
+
+// maxSocket is the longest path in bytes that a unix socket may have (unix(7): sun_path, without its NUL).
+const maxSocket = 107
+
+// connections looks at the limits on connections, and fills them in.
+func (v *validator) connections() {
+	l := &v.config.Limits
+	l.Connections = cmp.Or(l.Connections, defaultConnections)
+	for _, part := range []struct {
+		key   string
+		value *int
+	}{{"connections_per_source", &l.PerSource}, {"connections_before_sign_in", &l.BeforeSignIn}} {
+		*part.value = cmp.Or(*part.value, (l.Connections+1)/2)
+		if *part.value > l.Connections {
+			v.wrong("limits."+part.key, "more than limits.connections, which is %d", l.Connections)
+		}
+	}
+}
+
+// defaultConnections is room for 12,000 devices and twice as many while they all reconnect at once. Twelve thousand that
+// have not signed in cost less than 1 GB (threat model I-28).
+const defaultConnections = 24000
 
 func (v *validator) certificates() {
 	for i, certificate := range v.config.Certificates {
@@ -232,6 +261,7 @@ func (v *validator) policies() {
 		}
 		v.mfa(path+".mfa", p.MFA)
 		v.limits(path+".limits", p.Limits)
+		v.imap(path+".imap", p)
 		v.send(path+".send", p.Send)
 	}
 }
@@ -262,6 +292,25 @@ func (v *validator) limits(path string, l Limits) {
 	}
 	if l.RecipientsPerDay > 0 {
 		v.warn(path+".recipients_per_day", "not enforced by this version; Exchange Online's own limit holds")
+	}
+}
+
+// imap looks at the patterns of folders: a slip in one of them must not open more, or less, than was meant.
+func (v *validator) imap(path string, p *Policy) {
+	for i, folder := range p.IMAP.Folders {
+		name := strings.TrimSuffix(folder, "/*")
+		parts := strings.Split(name, "/")
+		switch at := fmt.Sprintf("%s.folders[%d]", path, i); {
+		case folder == "*":
+			v.wrong(at, "\"*\" is every folder; leave folders out for that")
+		case strings.ContainsAny(name, "*%"):
+			v.wrong(at, "%q: a * stands at the end only, behind a /, as in Scans/*", folder)
+		case slices.Contains(parts, ""), slices.Contains(parts, "."), slices.Contains(parts, ".."), strings.ContainsFunc(name, unicode.IsControl):
+			v.wrong(at, "%q is not a folder; want a name such as INBOX or Scans/2026, or Scans/* for all that is below Scans", folder)
+		}
+	}
+	if (p.IMAP.ReadOnly || len(p.IMAP.Folders) > 0) && !slices.Contains(p.Protocols, "imap") {
+		v.warn(path, "of no effect: the protocols of this policy do not have imap")
 	}
 }
 

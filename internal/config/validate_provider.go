@@ -42,8 +42,14 @@ func (v *validator) provider(path string, p *Provider) {
 		v.oneOf(path+".cloud", p.Cloud, slices.Sorted(maps.Keys(clouds)))
 	}
 	v.endpoints(path+".endpoints", &p.Endpoints)
+	if p.IMAPSessions == 0 && p.Endpoints.IMAP == "" {
+		p.IMAPSessions = exchangeSessions
+	}
 	v.credential(path, p)
 }
+
+// exchangeSessions is how many IMAP sessions Exchange Online lets one mailbox have (reference C).
+const exchangeSessions = 20
 
 // credential looks at where the application's secret or certificate is, and whether it is there.
 func (v *validator) credential(path string, p *Provider) {
