@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ type world struct {
 	ctx      context.Context
 	stop     context.CancelFunc
 	serving  sync.WaitGroup
+	signIns  atomic.Int32 // that listeners were told of
 }
 
 func newWorld(t *testing.T) *world {
@@ -107,6 +109,7 @@ func (w *world) connect(m mode) *client {
 	}
 	conn := front.New(theirs, "s-1", time.Now())
 	conn.ClearAllowed = m == optional
+	conn.OnSignIn = func() { w.signIns.Add(1) }
 	if m != implicit {
 		conn.StartTLS = serverTLS()
 	}

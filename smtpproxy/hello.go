@@ -59,7 +59,7 @@ func (d *dialogue) startTLS(ctx context.Context, rest string) error {
 		return errDone // in the middle of a handshake there is no reply to be sent
 	}
 	d.layer()
-	d.hello, d.extended, d.bad = "", false, 0
+	d.hello, d.extended = "", false
 	return nil
 }
 

@@ -45,6 +45,7 @@ type PasswordRequest struct {
 	Label     string
 	Protocols []string       // none means all that the policy allows
 	Networks  []netip.Prefix // none means as the policy says
+	ReadOnly  bool           // for reading by IMAP, and nothing else
 	Expires   time.Time      // the zero time means never
 	Short     bool           // 16 characters instead of 24
 }
@@ -57,6 +58,12 @@ func (a *Admin) IssuePassword(ctx context.Context, r PasswordRequest) (apppasswo
 	}
 	if len(r.Protocols) == 0 {
 		r.Protocols = mapping.Policy.Protocols
+		if r.ReadOnly {
+			r.Protocols = []string{"imap"}
+		}
+	}
+	if r.ReadOnly && !slices.Equal(r.Protocols, []string{"imap"}) {
+		return apppassword.Record{}, secret.Text{}, fmt.Errorf("a read-only password is for imap alone; it cannot be for %s", strings.Join(r.Protocols, ", "))
 	}
 	for _, protocol := range r.Protocols {
 		if !slices.Contains(mapping.Policy.Protocols, protocol) {
@@ -70,6 +77,7 @@ func (a *Admin) IssuePassword(ctx context.Context, r PasswordRequest) (apppasswo
 		Label:     r.Label,
 		Protocols: r.Protocols,
 		Networks:  r.Networks,
+		ReadOnly:  r.ReadOnly,
 		Expires:   r.Expires,
 		Short:     r.Short,
 		Evidence:  apppassword.Evidence{Method: "command-line", By: a.by, At: now},
@@ -79,7 +87,7 @@ func (a *Admin) IssuePassword(ctx context.Context, r PasswordRequest) (apppasswo
 // recordIssue puts a password that is about to be issued into the audit log.
 func (a *Admin) recordIssue(p apppassword.Record) error {
 	event := audit.PasswordIssued{
-		ID: p.ID, Login: p.Login, Label: p.Label, Protocols: p.Protocols, LegacyTLS: p.LegacyTLS,
+		ID: p.ID, Login: p.Login, Label: p.Label, Protocols: p.Protocols, LegacyTLS: p.LegacyTLS, ReadOnly: p.ReadOnly,
 		Evidence: p.Evidence.Method, By: a.by,
 	}
 	for _, network := range p.Networks {
@@ -116,9 +124,10 @@ type User struct {
 	State  string // ready, not enrolled, needs sign-in
 	Reason string // why it needs a sign-in
 	Since  time.Time
+	Lock   *Lock // nil when it is not locked
 }
 
-// Users gives the logins that the configuration names one by one.
+// Users gives the logins that the configuration names one by one, and those of a match rule that are locked.
 func (a *Admin) Users(ctx context.Context) ([]User, error) {
 	var users []User
 	for _, mapping := range a.directory.Logins() {
@@ -128,7 +137,7 @@ func (a *Admin) Users(ctx context.Context) ([]User, error) {
 		}
 		users = append(users, user)
 	}
-	return users, nil
+	return a.addLocked(ctx, users)
 }
 
 // User gives one login, also one that a match rule maps.
@@ -142,6 +151,11 @@ func (a *Admin) User(ctx context.Context, login string) (User, error) {
 
 func (a *Admin) user(ctx context.Context, mapping auth.Mapping) (User, error) {
 	user := User{Mapping: mapping, State: "ready"}
+	lock, err := a.lock(ctx, mapping.Login)
+	if err != nil {
+		return user, err
+	}
+	user.Lock = lock
 	if mapping.Account.Grant == token.Application {
 		return user, nil
 	}

@@ -42,9 +42,11 @@ type Gateway struct {
 	stamper   *apppassword.Stamper
 	sessions  session.Register
 	listeners []*listener
+	admin     *adminSocket // nil where there is none
 
-	stop func() // tells every dialogue to come to an end
-	wait sync.WaitGroup
+	stop      func() // tells every dialogue to come to an end
+	stopWatch func() // tells what watches over the sessions to come to an end
+	wait      sync.WaitGroup
 }
 
 // Start builds a gateway and begins to serve. When it returns without an error, every address of the configuration
@@ -78,6 +80,7 @@ func (g *Gateway) build(o Options) error {
 	gate := auth.NewGate(auth.GateConfig{
 		Directory: auth.NewDirectory(g.config),
 		Passwords: apppassword.NewVerifier(passwordStore{g.state.Store}, g.state.Keys, nil),
+		Locks:     g.state.Store,
 		Stamp:     g.stamper.Stamp,
 		Audit:     g.state.Audit,
 	})
@@ -85,13 +88,13 @@ func (g *Gateway) build(o Options) error {
 		Domain: g.config.Domain, Gate: gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.smtp, Log: g.log,
 	})
 	serve := map[string]server{
-		"imap": imapproxy.New(imapproxy.Config{
+		"imap": {busy: imapproxy.Busy, serve: imapproxy.New(imapproxy.Config{
 			Gate: gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
-		}).Serve,
-		"smtp": func(ctx context.Context, conn *front.Conn) func() {
+		}).Serve},
+		"smtp": {busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func() {
 			submission.Serve(ctx, conn)
 			return nil
-		},
+		}},
 	}
 	return g.listen(certificates, serve, o.Version)
 }
@@ -108,16 +111,25 @@ func (g *Gateway) certificates() (*certs.Store, error) {
 // listen opens every address, so that one that is taken is an error of the start, and then serves them all.
 func (g *Gateway) listen(certificates *certs.Store, serve map[string]server, version string) error {
 	base := certs.ServerTLS(certificates.GetCertificate)
+	admission := newAdmission(affordable(g.config.Limits, g.log), g.log, time.Now)
 	var addresses []string
 	for _, c := range g.config.Listeners {
-		l, err := listen(c, serverTLS(base, c.Protocol), serve[c.Protocol], g.log.With("protocol", c.Protocol), time.Now)
+		l, err := listen(c, serverTLS(base, c.Protocol), serve[c.Protocol], admission, g.log.With("protocol", c.Protocol), time.Now)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", c.Address, err)
 		}
 		g.listeners = append(g.listeners, l)
 		addresses = append(addresses, fmt.Sprintf("%s %s %s", c.Protocol, c.TLS, l.Addr()))
 	}
-	err := g.state.Audit.Record(audit.GatewayStarted{Version: version, Config: g.config.Digest, Listeners: addresses})
+	withdrawn, err := watchWithdrawals(context.Background(), g.state.Store, &g.sessions, g.log)
+	if err != nil {
+		return err
+	}
+	serveAdmin, err := g.openAdmin()
+	if err != nil {
+		return err
+	}
+	err = g.state.Audit.Record(audit.GatewayStarted{Version: version, Config: g.config.Digest, Listeners: addresses})
 	if err != nil {
 		return err
 	}
@@ -128,7 +140,22 @@ func (g *Gateway) listen(certificates *certs.Store, serve map[string]server, ver
 	}
 	g.wait.Go(func() { g.watchCertificates(ctx, certificates) })
 	g.wait.Go(func() { returnMemory(ctx) })
+	watch, cancel := context.WithCancel(context.Background())
+	g.stopWatch = cancel
+	g.wait.Go(func() { withdrawn.run(watch) })
+	g.wait.Go(serveAdmin)
 	return nil
+}
+
+// openAdmin opens the admin socket, and gives the function that serves it. Where another gateway has it, which must be one
+// that shares the store, this one does without: what matters, locks and revocations, reaches it through the store.
+func (g *Gateway) openAdmin() (serve func(), err error) {
+	g.admin, serve, err = startAdmin(g.config.AdminSocket, &g.sessions, g.state.Audit, g.log)
+	if errors.Is(err, errSocketTaken) {
+		g.log.Warn("this gateway cannot be reached by postern session", "socket", g.config.AdminSocket, "error", err)
+		return func() {}, nil
+	}
+	return serve, err
 }
 
 // serverTLS gives a protocol's TLS configuration: it answers ALPN by that protocol's name only, so that a connection
@@ -190,6 +217,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 		}
 		<-drained
 	}
+	g.stopWatch()
 	g.wait.Wait()
 	return errors.Join(g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.close())
 }
@@ -201,6 +229,9 @@ func (g *Gateway) stopAccepting() {
 	}
 	if g.stop != nil {
 		g.stop()
+	}
+	if g.admin != nil {
+		g.admin.close()
 	}
 }
 

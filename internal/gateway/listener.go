@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -29,30 +30,37 @@ const (
 // listener accepts the connections of one address and has them served.
 type listener struct {
 	net.Listener
-	config config.Listener
-	tls    *tls.Config
-	serve  server
-	log    *slog.Logger
-	now    func() time.Time
+	config    config.Listener
+	tls       *tls.Config
+	server    server
+	admission *admission
+	log       *slog.Logger
+	now       func() time.Time
 
 	mu    sync.Mutex
-	conns map[net.Conn]struct{} // the sockets of all connections, for the end of a drain
+	conns map[net.Conn]*place // the sockets of all connections, for the end of a drain → their places
 	wait  sync.WaitGroup
 }
 
-// server holds the dialogue with a client. What it gives, unless that is nil, carries the client's session to its end, and
-// is called on a goroutine of its own.
-type server func(context.Context, *front.Conn) (session func())
+// server is a protocol's.
+type server struct {
+	// serve holds the dialogue with a client. What it gives, unless that is nil, carries the client's session to its end,
+	// and is called on a goroutine of its own.
+	serve func(context.Context, *front.Conn) (session func())
+	// busy is what a client hears in clear that there is no place for.
+	busy string
+}
 
 // listen opens the address. Serving begins with run.
-func listen(c config.Listener, tlsConfig *tls.Config, serve server, log *slog.Logger, now func() time.Time) (*listener, error) {
+func listen(c config.Listener, tlsConfig *tls.Config, server server, admission *admission, log *slog.Logger, now func() time.Time) (*listener, error) {
 	settings := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes}}
 	l, err := settings.Listen(context.Background(), "tcp", c.Address)
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: l, config: c, tls: tlsConfig, serve: serve, log: log, now: now, conns: make(map[net.Conn]struct{})}, nil
+	return &listener{Listener: l, config: c, tls: tlsConfig, server: server, admission: admission, log: log, now: now,
+		conns: make(map[net.Conn]*place)}, nil
 }
 
 // run accepts until the listener is closed. Connections are served until ctx tells them to stop.
@@ -75,24 +83,47 @@ func (l *listener) run(ctx context.Context) {
 	}
 }
 
-// take has a connection served in a goroutine of its own.
+// take has a connection served in a goroutine of its own, if there is a place for it.
 func (l *listener) take(ctx context.Context, conn net.Conn) {
+	place, err := l.admission.enter(remote(conn), func() { _ = conn.Close() })
+	if err != nil {
+		l.turnAway(conn)
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conns[conn] = struct{}{}
-	l.wait.Go(func() { l.handle(ctx, conn) })
+	l.conns[conn] = place
+	l.wait.Go(func() { l.handle(ctx, conn, place) })
+}
+
+// remote gives the address that a connection comes from.
+func remote(conn net.Conn) netip.Addr {
+	address, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+	return address.Addr()
+}
+
+// turnAway closes a connection, with a word where it can be said without TLS. A line fits into the socket's buffer, so
+// that nobody waits for it.
+func (l *listener) turnAway(conn net.Conn) {
+	if l.config.TLS != config.Implicit {
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Millisecond))
+		_, _ = io.WriteString(conn, l.server.busy)
+	}
+	_ = conn.Close()
 }
 
 func (l *listener) forget(conn net.Conn) {
 	_ = conn.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.conns[conn].leave()
 	delete(l.conns, conn)
 }
 
 // handle serves one connection to the end of its dialogue, and has a session that follows from it go on.
-func (l *listener) handle(ctx context.Context, raw net.Conn) {
+func (l *listener) handle(ctx context.Context, raw net.Conn, place *place) {
 	conn := front.New(relay.Wrap(raw), newSessionID(), l.now())
+	conn.OnSignIn = place.signedIn
 	var session func()
 	l.contain(conn, func() { session = l.hold(ctx, conn) })
 	if session == nil {
@@ -135,7 +166,7 @@ func (l *listener) hold(ctx context.Context, conn *front.Conn) (session func()) 
 	default:
 		conn.StartTLS = l.tls
 	}
-	return l.serve(ctx, conn)
+	return l.server.serve(ctx, conn)
 }
 
 // admits reports whether the listener serves an address.

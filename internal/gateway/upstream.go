@@ -49,7 +49,7 @@ func (u *upstreams) add(name string, provider *config.Provider) error {
 	if err != nil {
 		return err
 	}
-	u.imap[name] = imapproxy.Upstream{Address: endpoints.IMAP, TLS: imapTLS}
+	u.imap[name] = imapproxy.Upstream{Address: endpoints.IMAP, TLS: imapTLS, Sessions: provider.IMAPSessions}
 	u.smtp[name] = smtpproxy.Upstream{Address: endpoints.SMTP, TLS: smtpTLS}
 	u.tokens[name], err = newTokens(provider, endpoints, roots)
 	return err

@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// Running is a running gateway, as the administrator's commands reach it over its admin socket.
+type Running struct {
+	socket string
+	client *http.Client
+}
+
+// Reach gives the running gateway that has an admin socket. It connects with the first command only; an error of that says
+// what to do when no gateway runs.
+func Reach(socket string) *Running {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "unix", socket)
+	}
+	return &Running{socket: socket, client: &http.Client{
+		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: adminTimeout}}
+}
+
+// Sessions gives the live sessions, the oldest first.
+func (r *Running) Sessions(ctx context.Context) ([]Session, error) {
+	var sessions []Session
+	err := r.ask(ctx, http.MethodGet, "/sessions", nil, &sessions)
+	return sessions, err
+}
+
+// Cut ends sessions, and gives their number.
+func (r *Running) Cut(ctx context.Context, c Cut) (int, error) {
+	var answer struct {
+		Count int `json:"count"`
+	}
+	err := r.ask(ctx, http.MethodPost, "/sessions/cut", c, &answer)
+	return answer.Count, err
+}
+
+// ask sends an order and reads the answer.
+func (r *Running) ask(ctx context.Context, method, path string, order, answer any) error {
+	var content bytes.Buffer
+	if order != nil {
+		if err := json.NewEncoder(&content).Encode(order); err != nil {
+			return err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://postern"+path, &content)
+	if err != nil {
+		return err
+	}
+	response, err := r.client.Do(request)
+	if err != nil {
+		return r.unreachable(err)
+	}
+	defer response.Body.Close()
+	decoder := json.NewDecoder(response.Body)
+	if response.StatusCode != http.StatusOK {
+		var problem struct{ Error string }
+		if err := decoder.Decode(&problem); err != nil || problem.Error == "" {
+			return fmt.Errorf("the gateway at %s answers %s", r.socket, response.Status)
+		}
+		return errors.New(problem.Error)
+	}
+	if err := decoder.Decode(answer); err != nil {
+		return fmt.Errorf("the answer of the gateway at %s: %w", r.socket, err)
+	}
+	return nil
+}
+
+// unreachable says why there is no answer, and what to do.
+func (r *Running) unreachable(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no gateway runs with this configuration: nobody answers at %s; postern serve starts one", r.socket)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the admin socket %s may be used by root and the user that the gateway runs as; use sudo", r.socket)
+	}
+	return fmt.Errorf("the gateway at %s does not answer: %w", r.socket, err)
+}

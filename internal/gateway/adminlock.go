@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"postern/auth"
+	"postern/internal/audit"
+	"postern/internal/store"
+)
+
+// Lock says since when a login may not sign in, and why.
+type Lock struct {
+	Login  string // canonical
+	Since  time.Time
+	By     string
+	Reason string // may be empty
+}
+
+// maxLockReason bounds the reason of a lock in bytes.
+const maxLockReason = 200
+
+// Lock locks a login: it is refused from the next sign-in on, and a running gateway ends its sessions. Of one that is
+// locked already the lock stays as it is, and isNew is false.
+func (a *Admin) Lock(ctx context.Context, login, reason string) (l Lock, isNew bool, err error) {
+	mapping, err := a.mapping(login)
+	if err != nil {
+		return Lock{}, false, err
+	}
+	if len(reason) > maxLockReason || strings.ContainsFunc(reason, unicode.IsControl) {
+		return Lock{}, false, fmt.Errorf("the reason of a lock is one line of at most %d bytes", maxLockReason)
+	}
+	known, err := a.lock(ctx, mapping.Login)
+	if err != nil {
+		return Lock{}, false, err
+	}
+	if known != nil {
+		return *known, false, nil
+	}
+	if err := a.state.Audit.Record(audit.LoginLocked{Login: mapping.Login, Reason: reason, By: a.by}); err != nil {
+		return Lock{}, false, err
+	}
+	row := store.Lock{Login: mapping.Login, Since: time.Now(), By: a.by, Reason: reason}
+	return lockOf(row), true, a.state.Store.LockLogin(ctx, row)
+}
+
+// Unlock takes the lock from a login, also from one that the configuration does not know any more. It gives the login in
+// its canonical form.
+func (a *Admin) Unlock(ctx context.Context, login string) (string, error) {
+	login = auth.Canonical(login)
+	switch known, err := a.lock(ctx, login); {
+	case err != nil:
+		return login, err
+	case known == nil:
+		return login, fmt.Errorf("%s is not locked", login)
+	}
+	if err := a.state.Audit.Record(audit.LoginUnlocked{Login: login, By: a.by}); err != nil {
+		return login, err
+	}
+	return login, a.state.Store.UnlockLogin(ctx, login)
+}
+
+// lock gives the lock of a login; nil when it has none.
+func (a *Admin) lock(ctx context.Context, login string) (*Lock, error) {
+	row, err := a.state.Store.Lock(ctx, login)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := lockOf(row)
+	return &l, nil
+}
+
+func lockOf(row store.Lock) Lock {
+	return Lock{Login: row.Login, Since: row.Since, By: row.By, Reason: row.Reason}
+}
+
+// addLocked adds the locked logins that are not among users, and that the configuration maps.
+func (a *Admin) addLocked(ctx context.Context, users []User) ([]User, error) {
+	locks, err := a.state.Store.Locks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range locks {
+		mapping, mapped := a.directory.Lookup(row.Login)
+		if !mapped || slices.ContainsFunc(users, func(u User) bool { return u.Login == row.Login }) {
+			continue
+		}
+		user, err := a.user(ctx, mapping)
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, user)
+	}
+	return users, nil
+}

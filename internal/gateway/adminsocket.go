@@ -1,0 +1,231 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"postern/internal/audit"
+	"postern/internal/session"
+)
+
+// adminSocket answers the administrator's commands that only the running gateway can carry out, over a unix socket:
+//
+//	GET  /sessions       the live sessions, the oldest first: an array of [Session]
+//	POST /sessions/cut   a [Cut]; the answer is {"count": n}
+//
+// An answer is JSON; {"error": …} where something is wrong. Root and the gateway's own user are served, nobody else:
+// the mode of the socket says so, and the kernel is asked who the peer is, for the audit log as well.
+type adminSocket struct {
+	path     string
+	identity os.FileInfo // of the socket's file, so that another gateway's is not removed
+	listener net.Listener
+	closing  sync.Once
+	server   *http.Server
+	sessions *session.Register
+	audit    interface{ Record(audit.Event) error }
+	log      *slog.Logger
+}
+
+const (
+	// adminTimeout bounds a request and its answer.
+	adminTimeout = 10 * time.Second
+	// maxAdminRequest bounds a request's content in bytes.
+	maxAdminRequest = 64 << 10
+)
+
+// Session is a live session as the admin socket tells of it.
+type Session struct {
+	ID       string    `json:"id"`
+	Protocol string    `json:"protocol"`
+	Login    string    `json:"login"`
+	Mailbox  string    `json:"mailbox"`
+	Account  string    `json:"account"`
+	Password string    `json:"password_id"`
+	Remote   string    `json:"remote"`
+	Since    time.Time `json:"since"`
+}
+
+// Cut says which sessions are to end. One of its fields is set.
+type Cut struct {
+	ID    string `json:"id,omitempty"`
+	Login string `json:"login,omitempty"` // canonical
+	All   bool   `json:"all,omitempty"`
+}
+
+// errSocketTaken is an admin socket at which somebody answers.
+var errSocketTaken = errors.New("another running gateway has this admin socket; give each of them its own in the setting admin_socket")
+
+// listenAdmin makes the socket. A file that a gateway left behind when it died is replaced.
+func listenAdmin(path string) (net.Listener, os.FileInfo, error) {
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = conn.Close()
+		return nil, nil, errSocketTaken
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, nil, fmt.Errorf("%s is there and is not a socket; name another place in the setting admin_socket", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, nil, err
+	}
+	l.SetUnlinkOnClose(false) // by then it may be another gateway's
+	// Whoever connects before the mode is set is still held against who they are.
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	return l, info, nil
+}
+
+// startAdmin makes the socket and gives it with the function that serves it until close.
+func startAdmin(path string, sessions *session.Register, record interface{ Record(audit.Event) error }, log *slog.Logger) (*adminSocket, func(), error) {
+	l, identity, err := listenAdmin(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("admin socket: %w", err)
+	}
+	a := &adminSocket{path: path, identity: identity, listener: l, sessions: sessions, audit: record, log: log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /sessions", a.list)
+	mux.HandleFunc("POST /sessions/cut", a.cut)
+	a.server = &http.Server{
+		Handler:     http.MaxBytesHandler(a.trusted(mux), maxAdminRequest),
+		ConnContext: withPeer,
+		ReadTimeout: adminTimeout, WriteTimeout: adminTimeout, IdleTimeout: adminTimeout,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	return a, func() { _ = a.server.Serve(l) }, nil
+}
+
+// close stops serving and removes the socket. A second call does nothing.
+func (a *adminSocket) close() {
+	a.closing.Do(func() {
+		if now, err := os.Lstat(a.path); err == nil && os.SameFile(now, a.identity) {
+			_ = os.Remove(a.path)
+		}
+		_ = a.listener.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if a.server.Shutdown(ctx) != nil {
+			_ = a.server.Close()
+		}
+	})
+}
+
+// peerKey is where a connection's context has its peer.
+type peerKey struct{}
+
+// withPeer asks the kernel who is at the other end (unix(7): SO_PEERCRED).
+func withPeer(ctx context.Context, conn net.Conn) context.Context {
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return ctx
+	}
+	var peer *syscall.Ucred
+	_ = raw.Control(func(fd uintptr) {
+		peer, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	if err != nil || peer == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, peerKey{}, peer.Uid)
+}
+
+// trusted serves root and the gateway's own user.
+func (a *adminSocket) trusted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		uid, known := r.Context().Value(peerKey{}).(uint32)
+		if !known || uid != 0 && uid != uint32(os.Geteuid()) {
+			a.log.Warn("a command over the admin socket was refused", "user", userName(uid))
+			answer(w, http.StatusForbidden, map[string]string{"error": "only root and the user that the gateway runs as may do this"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// userName gives the name of a user of this machine.
+func userName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if account, err := user.LookupId(id); err == nil {
+		return account.Username
+	}
+	return "uid " + id
+}
+
+func (a *adminSocket) list(w http.ResponseWriter, _ *http.Request) {
+	list := []Session{}
+	for _, i := range a.sessions.List() {
+		list = append(list, Session{i.ID, i.Protocol, i.Login, i.Mailbox, i.Account, i.Password, i.Remote.String(), i.Started.UTC()})
+	}
+	answer(w, http.StatusOK, list)
+}
+
+// cut ends sessions. It is in the audit log before it is done.
+func (a *adminSocket) cut(w http.ResponseWriter, r *http.Request) {
+	var order Cut
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&order); err != nil {
+		answer(w, http.StatusBadRequest, map[string]string{"error": "order: " + err.Error()})
+		return
+	}
+	what, match, err := order.selection()
+	if err != nil {
+		answer(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		return
+	}
+	count := a.sessions.Count(match)
+	if order.ID != "" && count == 0 {
+		answer(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("there is no session %q; postern session list shows them", order.ID)})
+		return
+	}
+	uid, _ := r.Context().Value(peerKey{}).(uint32)
+	if err := a.audit.Record(audit.SessionsCut{What: what, Count: count, By: userName(uid)}); err != nil {
+		a.log.Error("sessions are not cut off: the audit log cannot be written", "error", err)
+		answer(w, http.StatusInternalServerError, map[string]string{"error": "nothing was done, because the audit log cannot be written: " + err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, map[string]int{"count": a.sessions.Cut(causeKilled, match)})
+}
+
+// causeKilled is the cause of sessions that an administrator has cut off, as the audit log has it.
+const causeKilled = "killed"
+
+// selection gives the sessions that an order is about, in words and as a condition.
+func (c Cut) selection() (what string, match func(session.Info) bool, err error) {
+	switch c {
+	case Cut{ID: c.ID}:
+		if c.ID != "" {
+			return "session " + c.ID, func(i session.Info) bool { return i.ID == c.ID }, nil
+		}
+	case Cut{Login: c.Login}:
+		return "login " + c.Login, func(i session.Info) bool { return i.Login == c.Login }, nil
+	case Cut{All: true}:
+		return "all", func(session.Info) bool { return true }, nil
+	}
+	return "", nil, errors.New("name one of a session's id, a login, or all")
+}
+
+func answer(w http.ResponseWriter, status int, content any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(content) // an error means that the client has gone
+}

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"postern/internal/session"
+	"postern/internal/store"
+)
+
+const (
+	// withdrawalCheck is how often the store is asked what was taken away. A session may outlive what it stands on by a
+	// second (design, invariant 2).
+	withdrawalCheck = 500 * time.Millisecond
+	// withdrawalMemory is how long a withdrawal is held against new sessions: a sign-in that was decided just before it
+	// gets into the register just after.
+	withdrawalMemory = time.Minute
+)
+
+// The causes for which this file cuts sessions, as the audit log has them.
+const (
+	causeRevoked = "revoked"
+	causeLocked  = "locked"
+	causeExpired = "expired"
+)
+
+// withdrawals ends the sessions that stand on something which was taken away: the app password was revoked or has
+// expired, or the login was locked, by this process or by another one that shares the store (threat model I-24). New
+// sign-ins need no watch; they read the store.
+type withdrawals struct {
+	store    *store.Store
+	sessions *session.Register
+	log      *slog.Logger
+	now      func() time.Time
+
+	last    int64                // number of the newest withdrawal that was seen
+	revoked map[string]time.Time // id of a password → when to forget about it
+	locked  map[string]time.Time // login → likewise
+	failing bool
+}
+
+// watchWithdrawals begins with what comes from now on: a gateway that starts has no sessions.
+func watchWithdrawals(ctx context.Context, s *store.Store, sessions *session.Register, log *slog.Logger) (*withdrawals, error) {
+	last, err := s.LastWithdrawal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &withdrawals{store: s, sessions: sessions, log: log, now: time.Now, last: last,
+		revoked: make(map[string]time.Time), locked: make(map[string]time.Time)}, nil
+}
+
+// run watches until ctx ends.
+func (w *withdrawals) run(ctx context.Context) {
+	ticker := time.NewTicker(withdrawalCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		w.read(ctx)
+		w.apply()
+	}
+}
+
+// read takes in what is new in the store. While that cannot be read, sessions go on: they are no worse than they were.
+func (w *withdrawals) read(ctx context.Context) {
+	news, err := w.store.Withdrawals(ctx, w.last)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil && !w.failing { // not twice a second for as long as it lasts
+		w.log.Error("cannot see which sessions have to end", "error", err)
+	}
+	w.failing = err != nil
+	forget := w.now().Add(withdrawalMemory)
+	for _, n := range news {
+		w.last = n.Number
+		switch n.Kind {
+		case store.PasswordRevoked:
+			w.revoked[n.Subject] = forget
+		case store.LoginLocked:
+			w.locked[n.Subject] = forget
+		case store.LoginUnlocked:
+			delete(w.locked, n.Subject)
+		}
+	}
+}
+
+// apply cuts the sessions that have nothing to stand on any more.
+func (w *withdrawals) apply() {
+	now := w.now()
+	w.cut(causeExpired, func(i session.Info) bool { return !i.Expires.IsZero() && !now.Before(i.Expires) })
+	if len(w.revoked) > 0 {
+		w.cut(causeRevoked, func(i session.Info) bool { return !w.revoked[i.Password].IsZero() })
+	}
+	if len(w.locked) > 0 {
+		w.cut(causeLocked, func(i session.Info) bool { return !w.locked[i.Login].IsZero() })
+	}
+	for _, remembered := range []map[string]time.Time{w.revoked, w.locked} {
+		for subject, until := range remembered {
+			if now.After(until) {
+				delete(remembered, subject)
+			}
+		}
+	}
+}
+
+func (w *withdrawals) cut(cause string, match func(session.Info) bool) {
+	if n := w.sessions.Cut(cause, match); n > 0 {
+		w.log.Info("sessions cut off", "cause", cause, "count", n)
+	}
+}
