@@ -35,7 +35,7 @@ func compose(upstream []string) []string {
 
 func dropped(capability string) bool {
 	switch capability {
-	case "LOGINDISABLED", "STARTTLS", "SASL-IR", "CLIENTACCESSRULES", "CLIENTNETWORKPRESENCELOCATION":
+	case "LOGINDISABLED", "STARTTLS", "SASL-IR", "UNAUTHENTICATE", "CLIENTACCESSRULES", "CLIENTNETWORKPRESENCELOCATION":
 		return true
 	}
 	for _, prefix := range []string{"AUTH=", "COMPRESS=", "BACKENDAUTHENTICATE"} {

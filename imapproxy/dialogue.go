@@ -84,13 +84,16 @@ func (d *dialogue) next(ctx context.Context) error {
 	p := &parser{rest: line, literal: d.readLiteral}
 	tag, err := p.tag()
 	if err != nil {
-		return d.reject("*", err.Error())
-	}
-	name, err := p.command()
-	if err == nil {
+		tag = "*"
+	} else if name, nameErr := p.command(); nameErr != nil {
+		err = nameErr
+	} else {
 		err = d.dispatch(ctx, tag, name, p)
 	}
 	if syntax := syntaxError(""); errors.As(err, &syntax) {
+		if err := p.skipLiterals(); err != nil {
+			return err
+		}
 		return d.reject(tag, syntax.Error())
 	}
 	return err
@@ -119,7 +122,7 @@ func (d *dialogue) dispatch(ctx context.Context, tag, name string, p *parser) er
 	case "AUTHENTICATE":
 		return d.authenticate(ctx, tag, p)
 	}
-	return d.reject(tag, "Unknown command, or one that needs a sign-in first")
+	return syntaxError("Unknown command, or one that needs a sign-in first")
 }
 
 // reject answers a command that makes no sense. After too many of them the client is sent away.
@@ -212,10 +215,11 @@ func (d *dialogue) startTLS(ctx context.Context, tag string, p *parser) error {
 		return err
 	}
 	if err := d.conn.Handshake(ctx, config); err != nil {
-		return err
+		d.log.Debug("no TLS", "error", err)
+		return errDone // in the middle of a handshake there is no IMAP to be said
 	}
 	d.in = wire.NewReader(d.conn, maxLine)
-	d.client, d.bad = "", 0
+	d.client = ""
 	return nil
 }
 

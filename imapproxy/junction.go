@@ -34,6 +34,10 @@ func (j *junction) open(ctx context.Context, grant auth.Grant) error {
 	if !ok {
 		return fmt.Errorf("provider %q has no IMAP upstream", grant.Account.Provider)
 	}
+	mailbox := upstreamMailbox{grant.Account.Provider, grant.User}
+	if err := d.proxy.backoff.check(mailbox); err != nil {
+		return err
+	}
 	limits := session.Limits{Login: grant.Policy.Limits.Connections, Mailbox: upstream.Sessions}
 	live, err := d.proxy.Sessions.Add(limits, session.Info{
 		ID:       d.conn.Session,
@@ -50,13 +54,15 @@ func (j *junction) open(ctx context.Context, grant auth.Grant) error {
 		return auth.TooMany(err)
 	}
 	j.live = live
-	return d.proxy.Tokens.Use(ctx, grant.Account, func(ctx context.Context, access token.Access) error {
-		mailbox, err := openMailbox(ctx, upstream, grant.User, access.Token)
+	err = d.proxy.Tokens.Use(ctx, grant.Account, func(ctx context.Context, access token.Access) error {
+		opened, err := openMailbox(ctx, upstream, grant.User, access.Token)
 		if err != nil {
 			return err
 		}
-		return j.keep(mailbox)
+		return j.keep(opened)
 	})
+	d.proxy.backoff.note(mailbox, err)
+	return err
 }
 
 // keep takes the open mailbox, unless the session has been cut off while it was being opened.
@@ -89,7 +95,7 @@ func (j *junction) run(ok string, grant auth.Grant) {
 	defer j.close()
 	d := j.dialogue
 	started := d.proxy.Now()
-	ending := j.relay(ok)
+	ending := j.relay(ok, grant)
 	duration := d.proxy.Now().Sub(started)
 	ending.Duration = duration.Milliseconds()
 	ending.Session, ending.Protocol, ending.Login, ending.Mailbox = d.conn.Session, string(auth.IMAP), grant.Login, grant.Mailbox
@@ -101,18 +107,30 @@ func (j *junction) run(ok string, grant auth.Grant) {
 }
 
 // relay sends the last line of the dialogue, joins the two connections until both have ended, and says how it went.
-func (j *junction) relay(lastLine string) audit.SessionEnd {
+func (j *junction) relay(lastLine string, grant auth.Grant) audit.SessionEnd {
 	d := j.dialogue
 	if err := d.send(lastLine); err != nil {
 		return audit.SessionEnd{Cause: "client-closed"}
 	}
+	fromClient, fromUpstream, counts := filters(grant)
 	result := relay.Run(
-		relay.Side{Conn: d.conn.Conn, Ahead: d.in.Drain()},
-		relay.Side{Conn: j.upstream.conn, Ahead: j.upstream.in.Drain()})
+		relay.Side{Conn: d.conn.Conn, Ahead: d.in.Drain(), Filter: fromClient},
+		relay.Side{Conn: j.upstream.conn, Ahead: j.upstream.in.Drain(), Filter: fromUpstream})
 	if result.Err != nil {
 		d.log.Debug("relay broke", "error", result.Err)
 	}
-	return audit.SessionEnd{Cause: j.endCause(result), Received: result.Received, Sent: result.Sent}
+	return audit.SessionEnd{Cause: j.endCause(result), Received: result.Received, Sent: result.Sent, Commands: *counts}
+}
+
+// filters gives what stands between the two sides of a session, and where it counts the client's commands: a tap, or a
+// guard where the grant does not allow everything.
+func filters(grant auth.Grant) (fromClient, fromUpstream relay.Filter, counts *audit.Commands) {
+	if rules := rulesOf(grant); rules != nil {
+		g := newGuard(rules)
+		return g, g.replies, &g.counts
+	}
+	t := newTap()
+	return t, t.answers, &t.counts
 }
 
 // endCause says in a word why the session ended.

@@ -147,6 +147,34 @@ func (p *parser) literalString() (string, error) {
 	return string(literal), nil
 }
 
+// skipLiterals reads away what belongs to a command that is not taken: literals that the client sends without being asked
+// (RFC 7888), and the lines behind them. They are never commands themselves. A literal that waits is not sent after a
+// refusal.
+func (p *parser) skipLiterals() error {
+	for {
+		open := bytes.LastIndexByte(p.rest, '{')
+		if open < 0 || !bytes.HasSuffix(p.rest, []byte("+}")) {
+			return nil
+		}
+		digits := string(p.rest[open+1 : len(p.rest)-len("+}")])
+		if digits == "" || strings.Trim(digits, "0123456789") != "" {
+			return nil
+		}
+		size, err := strconv.ParseUint(digits, 10, 31)
+		if p.literals++; err != nil || size > maxLiteral || p.literals > maxLiterals {
+			return fmt.Errorf("%w: %s bytes", errLiteralTooBig, digits)
+		}
+		_, rest, err := p.literal(int(size), false)
+		if syntax := syntaxError(""); errors.As(err, &syntax) {
+			return nil // the line behind it was no line, and is read away
+		}
+		if err != nil {
+			return err
+		}
+		p.rest = rest
+	}
+}
+
 // nstring reads a string or NIL, which it gives as the empty string.
 func (p *parser) nstring() (string, error) {
 	if len(p.rest) >= 3 && strings.EqualFold(string(p.rest[:3]), "NIL") {
@@ -198,8 +226,12 @@ func (p *parser) idFields() (map[string]string, error) {
 	}
 	fields := make(map[string]string)
 	if !p.skip('(') {
-		if value, err := p.nstring(); err != nil || value != "" {
-			return nil, syntaxError("Invalid argument")
+		value, err := p.nstring()
+		if err == nil && value != "" {
+			err = syntaxError("Invalid argument")
+		}
+		if err != nil {
+			return nil, err
 		}
 		return fields, p.end()
 	}

@@ -6,6 +6,9 @@
 // OK, and from there on the two connections are joined by package relay: no command and no response is parsed or
 // written again, and every extension that upstream has works.
 //
+// A tap counts the client's commands on their way. For a session that may not do everything, a guard stands in its
+// place, which reads each command and refuses what the grant does not allow.
+//
 // Nothing that a client sends before its sign-in succeeded reaches upstream; what it sent right behind its LOGIN
 // arrives once, whole and in order.
 package imapproxy
@@ -59,6 +62,7 @@ type Config struct {
 // Proxy serves IMAP connections. It is safe for concurrent use.
 type Proxy struct {
 	Config
+	backoff *backoff
 }
 
 // New makes a proxy.
@@ -66,7 +70,7 @@ func New(config Config) *Proxy {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Proxy{Config: config}
+	return &Proxy{Config: config, backoff: newBackoff(config.Now)}
 }
 
 // Serve holds the dialogue with one client. For a client that signs in it gives the function that carries the session to

@@ -31,7 +31,7 @@ var errTooManyRefusals = errors.New("too many refused attempts to sign in")
 // login answers LOGIN (RFC 9051 section 6.2.3).
 func (d *dialogue) login(ctx context.Context, tag string, p *parser) error {
 	if !d.conn.MaySignIn() {
-		return d.refuseClear(tag)
+		return d.refuseClear(tag, p)
 	}
 	c := credentials{mechanism: "LOGIN"}
 	var password string
@@ -55,7 +55,7 @@ func (d *dialogue) login(ctx context.Context, tag string, p *parser) error {
 // (RFC 4959).
 func (d *dialogue) authenticate(ctx context.Context, tag string, p *parser) error {
 	if !d.conn.MaySignIn() {
-		return d.refuseClear(tag)
+		return d.refuseClear(tag, p)
 	}
 	if err := p.space(); err != nil {
 		return err
@@ -142,7 +142,10 @@ func (d *dialogue) exchange(server gosasl.Server, response []byte) error {
 }
 
 // refuseClear answers a sign-in without TLS. The credentials may have been sent all the same: they are not looked at.
-func (d *dialogue) refuseClear(tag string) error {
+func (d *dialogue) refuseClear(tag string, p *parser) error {
+	if err := p.skipLiterals(); err != nil {
+		return err
+	}
 	return d.send(tag + " NO [PRIVACYREQUIRED] Sign in over TLS only")
 }
 

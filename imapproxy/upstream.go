@@ -39,6 +39,9 @@ type mailbox struct {
 	conn         net.Conn
 	in           *wire.Reader
 	capabilities []string // as the client is told
+	// told is what upstream was told in confidence and may say again: the token, alone and in its message. It goes no
+	// further.
+	told []secret.Text
 }
 
 // openMailbox connects to upstream, signs in as user with an access token, and makes sure that the mailbox is open.
@@ -86,7 +89,7 @@ func (m *mailbox) open(user string, access secret.Text) error {
 		return err
 	}
 	if !hasPrefixFold(greeting, "* OK") {
-		return fmt.Errorf("%w: greeting: %s", errUpstream, printable(greeting))
+		return upstreamSaid(greeting)
 	}
 	if err := m.authenticate(user, access, offersInitialResponse(greeting)); err != nil {
 		return err
@@ -111,6 +114,7 @@ func (m *mailbox) authenticate(user string, access secret.Text, initial bool) er
 		return err
 	}
 	response := base64.StdEncoding.EncodeToString(message)
+	m.told = []secret.Text{access, secret.New(response)}
 	command := "A1 AUTHENTICATE " + mechanism
 	if initial {
 		command, response = command+" "+response, ""
@@ -135,7 +139,7 @@ func (m *mailbox) authenticate(user string, access secret.Text, initial bool) er
 		case hasPrefixFold(line, "A1 NO"), hasPrefixFold(line, "A1 BAD"):
 			return refusedSignIn(line)
 		case hasPrefixFold(line, "* BYE"):
-			return fmt.Errorf("%w: %s", errUpstream, printable(line))
+			return upstreamSaid(line)
 		}
 	}
 	return fmt.Errorf("%w: no end of answers to AUTHENTICATE", errUpstream)
@@ -147,7 +151,7 @@ func refusedSignIn(line string) error {
 	upper := strings.ToUpper(line)
 	for _, temporary := range []string{"[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]", "SERVER UNAVAILABLE", "THROTTLED"} {
 		if strings.Contains(upper, temporary) {
-			return fmt.Errorf("%w: %s", errUpstream, printable(line))
+			return upstreamSaid(line)
 		}
 	}
 	return fmt.Errorf("%w: %s", token.ErrRefused, printable(line))
@@ -170,7 +174,7 @@ func (m *mailbox) probe() error {
 		case hasPrefixFold(line, "* CAPABILITY "):
 			capabilities = strings.Fields(line)[2:]
 		case hasPrefixFold(line, "A2 NO"), hasPrefixFold(line, "A2 BAD"), hasPrefixFold(line, "* BYE"):
-			return fmt.Errorf("%w: %s", errUpstream, printable(line))
+			return upstreamSaid(line)
 		case hasPrefixFold(line, "A3 "):
 			m.capabilities = compose(capabilities)
 			return nil
@@ -200,7 +204,7 @@ func (m *mailbox) readLine() (string, error) {
 		response.Write(line)
 		size := literalAtEnd.FindSubmatch(line)
 		if size == nil {
-			return response.String(), nil
+			return m.discreet(response.String()), nil
 		}
 		n, _ := strconv.Atoi(string(size[1]))
 		if n > upstreamLine {
@@ -211,6 +215,14 @@ func (m *mailbox) readLine() (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%w: an answer of more than %d bytes", errUpstream, upstreamLine)
+}
+
+// discreet takes out of upstream's words what it was told in confidence.
+func (m *mailbox) discreet(words string) string {
+	for _, told := range m.told {
+		words = told.Redact(words)
+	}
+	return words
 }
 
 // hasPrefixFold is strings.HasPrefix without regard to case.

@@ -1,7 +1,9 @@
 // Package relay is the byte pump that a session ends in: what either side sends reaches the other, unchanged and in
 // order, until one of them is done.
 //
-// The relay does not know what the bytes mean. It holds nothing for a session in which nothing moves: each direction
+// The relay does not know what the bytes mean; whoever must look at them gives a [Filter] for a direction.
+//
+// It holds nothing for a session in which nothing moves: each direction
 // waits for its socket on a small stack, takes a buffer from a common pool, drains what has come (several TLS records into
 // one write), writes it, gives the buffer back, and leaves the next wait to a new goroutine, because the stack that TLS
 // has grown would stay as it is for as long as the session. A slow reader stops the reading from its peer, and so holds
@@ -37,6 +39,20 @@ type Side struct {
 	Conn net.Conn
 	// Ahead is what has been read from it already and not been used; it is sent on first.
 	Ahead []byte
+	// Filter stands between what this side sends and the other side; nil lets everything pass.
+	Filter Filter
+}
+
+// Filter stands in one direction of a relay. Its methods are never called at the same time.
+//
+// Since all that a direction sends goes through its filter, the two filters of a session know together when every
+// command has had its answer. At such a boundary the upstream side of the session can be exchanged for another.
+type Filter interface {
+	// Pass is given bytes as they came, cut anywhere, and sends on what shall pass. p is the relay's: it may be
+	// changed, and not be kept. send does not keep what it is given. An error ends the direction.
+	Pass(p []byte, send func([]byte) error) error
+	// Ended is called once, when nothing more will be passed.
+	Ended()
 }
 
 // End says which side ended the relay.
@@ -114,6 +130,7 @@ type direction struct {
 	to       net.Conn
 	keepTail bool
 	finished chan<- *direction
+	send     func([]byte) error // write, as a value made once; for a filter
 
 	// Known when the direction has finished.
 	moved       int64
@@ -137,7 +154,7 @@ func (d *direction) source() net.Conn {
 func (d *direction) run(finished chan<- *direction) {
 	d.finished = finished
 	if len(d.from.Ahead) > 0 {
-		if err := d.write(d.from.Ahead); err != nil {
+		if err := d.pass(d.from.Ahead); err != nil {
 			d.finish(err)
 			return
 		}
@@ -154,6 +171,9 @@ func (d *direction) run(finished chan<- *direction) {
 func (d *direction) finish(err error) {
 	if !errors.Is(err, io.EOF) {
 		d.err = err
+	}
+	if d.from.Filter != nil {
+		d.from.Filter.Ended()
 	}
 	closeWrite(d.to)
 	d.finished <- d
@@ -200,7 +220,7 @@ func (d *direction) drain(buffer []byte) (drained bool, err error) {
 		drained, err = true, nil
 	}
 	if n > 0 {
-		if writeErr := d.write(buffer[:n]); writeErr != nil {
+		if writeErr := d.pass(buffer[:n]); writeErr != nil {
 			return false, writeErr
 		}
 	}
@@ -214,7 +234,7 @@ func (d *direction) pumpPlain() error {
 	for {
 		n, err := d.from.Conn.Read(buffer[:])
 		if n > 0 {
-			if writeErr := d.write(buffer[:n]); writeErr != nil {
+			if writeErr := d.pass(buffer[:n]); writeErr != nil {
 				return writeErr
 			}
 		}
@@ -222,6 +242,17 @@ func (d *direction) pumpPlain() error {
 			return err
 		}
 	}
+}
+
+// pass sends p on, through the filter if there is one.
+func (d *direction) pass(p []byte) error {
+	if d.from.Filter == nil {
+		return d.write(p)
+	}
+	if d.send == nil {
+		d.send = d.write
+	}
+	return d.from.Filter.Pass(p, d.send)
 }
 
 // write sends p on and counts it.

@@ -26,6 +26,8 @@ const (
 	firstBuffer = 512
 	// keptBuffer is the largest buffer in bytes that is kept for the next line.
 	keptBuffer = 4096
+	// emptyReads is how often in a row a source may give nothing and no error, as an [io.Reader] is allowed to.
+	emptyReads = 100
 )
 
 // Reader reads lines and literals. It is not safe for concurrent use.
@@ -96,18 +98,20 @@ func (r *Reader) skipLine() error {
 	}
 }
 
-// fill makes one read of the source into the buffer, with room made first.
+// fill reads once from the source into the buffer, with room made first.
 func (r *Reader) fill() error {
 	r.makeRoom()
-	n, err := r.source.Read(r.buffer[r.end:])
-	r.end += n
-	if n > 0 {
-		return nil
+	for range emptyReads {
+		n, err := r.source.Read(r.buffer[r.end:])
+		r.end += n
+		if n > 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return err
+	return io.ErrNoProgress
 }
 
 // makeRoom sees to free space behind the unread bytes: a buffer if there is none, the unread bytes moved to its
