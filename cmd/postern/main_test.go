@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -35,5 +36,23 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"waitfor": waitFor},
 	})
+}
+
+// waitFor waits until a file is there.
+func waitFor(s *testscript.TestScript, _ bool, args []string) {
+	deadline := time.After(30 * time.Second)
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if _, err := os.Lstat(s.MkAbs(args[0])); err == nil {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			s.Fatalf("%s is not there", args[0])
+		}
+	}
 }

@@ -26,7 +26,8 @@ func newPasswordIssue() *cobra.Command {
 		Use:   "issue LOGIN --label LABEL",
 		Short: "Issue an app password; it is shown once",
 		Example: `  postern password issue copier-3 --label "Copier, 2nd floor" --network 10.0.8.0/24
-  postern password issue alice@contoso.com --label Thunderbird --protocol imap --expires 90d`,
+  postern password issue alice@contoso.com --label Thunderbird --protocol imap --expires 90d
+  postern password issue alice@contoso.com --label "Archive script" --read-only`,
 		Args: exactly(1),
 	}
 	path := configFlag(c)
@@ -34,10 +35,11 @@ func newPasswordIssue() *cobra.Command {
 	protocols := c.Flags().StringSlice("protocol", nil, "imap or smtp; default all that the login's policy allows")
 	networks := c.Flags().StringSlice("network", nil, "from where it is accepted, such as 10.0.8.0/24; default as the policy says")
 	expires := c.Flags().String("expires", "", "how long it is valid, such as 90d; default for ever")
+	readOnly := c.Flags().Bool("read-only", false, "for reading by IMAP only: nothing in the mailbox can be changed, and nothing sent")
 	short := c.Flags().Bool("short", false, "16 characters instead of 24, for devices that take no more")
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		request := gateway.PasswordRequest{Login: args[0], Label: *label, Protocols: *protocols, Short: *short}
+		request := gateway.PasswordRequest{Login: args[0], Label: *label, Protocols: *protocols, ReadOnly: *readOnly, Short: *short}
 		if strings.TrimSpace(*label) == "" {
 			return usageError{fmt.Errorf("name the device or program that the password is for, with --label")}
 		}
@@ -107,13 +109,22 @@ func newPasswordList() *cobra.Command {
 		}
 		var rows []table.Row
 		for _, r := range records {
-			rows = append(rows, table.Row{r.ID, r.Login, r.Label, strings.Join(r.Protocols, ","), state(r), shortTime(r.Created),
+			rows = append(rows, table.Row{r.ID, r.Login, r.Label, access(r), state(r), shortTime(r.Created),
 				shortTime(r.LastUse.At), from(r.LastUse)})
 		}
 		printTable(c, table.Row{"id", "login", "label", "protocols", "state", "issued", "last used", "from"}, rows)
 		return nil
 	}
 	return c
+}
+
+// access says what a password is for.
+func access(r apppassword.Record) string {
+	protocols := strings.Join(r.Protocols, ",")
+	if r.ReadOnly {
+		protocols += " read-only"
+	}
+	return protocols
 }
 
 // state says in a word or two whether a password is accepted.
@@ -150,6 +161,9 @@ func listJSON(c *cobra.Command, records []apppassword.Record) error {
 		}
 		if len(r.Networks) > 0 {
 			line["networks"] = r.Networks
+		}
+		if r.ReadOnly {
+			line["read_only"] = true
 		}
 		if r.LastUse.From.IsValid() {
 			line["last_used_from"] = r.LastUse.From

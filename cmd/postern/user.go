@@ -15,8 +15,8 @@ import (
 func newUser() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "user",
-		Short: "Look at logins, and enrol people",
-	}, newUserList(), newUserShow(), newUserEnroll())
+		Short: "Look at logins, enrol people, lock people out",
+	}, newUserList(), newUserShow(), newUserEnroll(), newUserLock(), newUserUnlock())
 }
 
 func newUserList() *cobra.Command {
@@ -46,7 +46,7 @@ func newUserList() *cobra.Command {
 				}
 				continue
 			}
-			rows = append(rows, table.Row{u.Login, u.Mailbox, u.Account.String(), u.Policy.Name, u.State, shortTime(u.Since)})
+			rows = append(rows, table.Row{u.Login, u.Mailbox, u.Account.String(), u.Policy.Name, userState(u), shortTime(u.Since)})
 		}
 		if !*asJSON {
 			printTable(c, table.Row{"login", "mailbox", "account", "policy", "state", "since"}, rows)
@@ -83,9 +83,20 @@ func newUserShow() *cobra.Command {
 		if u.Reason != "" {
 			fmt.Fprintf(c.OutOrStdout(), "reason   %s\n", u.Reason)
 		}
+		if u.Lock != nil {
+			fmt.Fprintf(c.OutOrStdout(), "locked   %s by %s %s\n", shortTime(u.Lock.Since), u.Lock.By, u.Lock.Reason)
+		}
 		return err
 	}
 	return c
+}
+
+// userState says in a word or two how a login stands.
+func userState(u gateway.User) string {
+	if u.Lock != nil {
+		return "locked"
+	}
+	return u.State
 }
 
 func userJSON(u gateway.User) map[string]any {
@@ -99,6 +110,9 @@ func userJSON(u gateway.User) map[string]any {
 	}
 	if !u.Since.IsZero() {
 		line["since"] = u.Since
+	}
+	if u.Lock != nil {
+		line["locked"] = map[string]any{"since": u.Lock.Since, "by": u.Lock.By, "reason": u.Lock.Reason}
 	}
 	return line
 }
