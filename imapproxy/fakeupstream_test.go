@@ -236,6 +236,9 @@ func (u *fakeUpstream) say(n int, text string) {
 	}
 }
 
+// hangUp closes the n-th connection.
+func (u *fakeUpstream) hangUp(n int) { _ = u.visit(n).conn.Close() }
+
 func (u *fakeUpstream) change(f func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

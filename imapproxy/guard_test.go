@@ -334,7 +334,7 @@ func FuzzGuard(f *testing.F) {
 	for _, seed := range []string{
 		"a1 SELECT INBOX\r\na2 STORE 1 +FLAGS (x)\r\n", "a1 NOOP {22+}\r\na2 STORE 1 +FLAGS ()\r\n\r\n", "a1 IDLE\r\nDONE\r\na2 EXPUNGE\r\n",
 		"a1 SELECT {5}\r\nINBOX\r\n", "a1 SEARCH \"{5}\r\nx\r\n", "a1 NOOP\na2 EXPUNGE\n", "a1 APPEND INBOX {3+}\r\nabc CATENATE (URL x)\r\n",
-		"a1 RENAME {7+}\r\nScans/a {5}\r\nOther\r\n", "a1 UID COPY 1 \"Scans/a\\\"\" Other\r\n", "a1 SEARCH {0}\r\n{0+}\r\nEXPUNGE\r\n",
+		"a1 EXAMINE iNBOX\r\n", "a1 RENAME {7+}\r\nScans/a {5}\r\nOther\r\n", "a1 UID COPY 1 \"Scans/a\\\"\" Other\r\n", "a1 SEARCH {0}\r\n{0+}\r\nEXPUNGE\r\n",
 	} {
 		f.Add([]byte(seed), byte(0), 5)
 		f.Add([]byte(seed), byte(7), 1)

@@ -110,7 +110,7 @@ func (j *junction) run(ok string, grant auth.Grant) {
 func (j *junction) relay(lastLine string, grant auth.Grant) audit.SessionEnd {
 	d := j.dialogue
 	if err := d.send(lastLine); err != nil {
-		return audit.SessionEnd{Cause: "client-closed"}
+		return audit.SessionEnd{Cause: j.endCause(relay.Result{End: relay.ClientEnded})}
 	}
 	fromClient, fromUpstream, counts := filters(grant)
 	result := relay.Run(

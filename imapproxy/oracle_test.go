@@ -156,7 +156,7 @@ func (g *guarded) forbidden() error {
 			return fmt.Errorf("upstream carried out %q", command)
 		}
 		for _, folder := range folders {
-			if !r.anywhere && folder != "INBOX" && folder != "inbox" && !strings.HasPrefix(folder, "Scans/") {
+			if !r.anywhere && !strings.EqualFold(folder, "INBOX") && !strings.HasPrefix(folder, "Scans/") {
 				return fmt.Errorf("upstream carried out %q, on folder %q", command, folder)
 			}
 		}

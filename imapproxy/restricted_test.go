@@ -175,6 +175,17 @@ func TestSessionWithFolders(t *testing.T) {
 	}
 }
 
+// TestRestrictedFromTheFirstByte: what a client sends right behind its sign-in is held to the rules as well.
+func TestRestrictedFromTheFirstByte(t *testing.T) {
+	w := beforeExchange(t)
+	furnish(t, w)
+	w.gate.readOnly = true
+	c := w.greeted(implicit)
+	c.send(login + "\r\nb1 DELETE Other\r\nb2 STATUS Other (MESSAGES)\r\n")
+	c.expect(signedIn + "\nb1 NO [NOPERM] This sign-in may only read\n* STATUS Other (MESSAGES 0)\nb2 OK STATUS completed.")
+	c.gone()
+}
+
 // TestCountsOfAnOrdinarySession: the tap counts what the audit then says.
 func TestCountsOfAnOrdinarySession(t *testing.T) {
 	w := beforeExchange(t)

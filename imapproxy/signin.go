@@ -25,9 +25,6 @@ type credentials struct {
 	password  secret.Text
 }
 
-// errTooManyRefusals ends a connection that has guessed enough.
-var errTooManyRefusals = errors.New("too many refused attempts to sign in")
-
 // login answers LOGIN (RFC 9051 section 6.2.3).
 func (d *dialogue) login(ctx context.Context, tag string, p *parser) error {
 	if !d.conn.MaySignIn() {
@@ -172,7 +169,7 @@ func (d *dialogue) signIn(ctx context.Context, tag, command string, c credential
 	if err := d.proxy.Audit.Record(d.beginning(grant)); err != nil {
 		junction.close()
 		d.log.Error("session not begun: the audit log cannot be written", "error", err)
-		return d.send(tag + " NO [UNAVAILABLE] " + sayUnavailable)
+		return d.refuse(tag, &auth.Refusal{Kind: auth.Unavailable, Reason: auth.AuditUnavailable, Err: err})
 	}
 	d.log.Info("signed in", "login", grant.Login, "mailbox", grant.Mailbox)
 	ok := fmt.Sprintf("%s OK [CAPABILITY %s] %s completed", tag, strings.Join(junction.upstream.capabilities, " "), command)

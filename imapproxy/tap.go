@@ -97,7 +97,8 @@ func (t *tap) settle() {
 var disarmed = map[string]bool{"COMPRESS": true, "UNAUTHENTICATE": true}
 
 // disarm makes a disarmed command one that no server knows, in its last letter, so that upstream itself answers BAD. p
-// is the line as far as it is there, behind what is kept of it: the letter that completes the name is always in p.
+// is the line as far as it is there, behind what is kept of it: the letter that completes the name is always in p. That
+// a longer name may follow in the next piece does not matter: no server knows COMPRESSED either.
 func (t *tap) disarm(p []byte) {
 	if t.within || len(t.kept) > edge {
 		return

@@ -165,6 +165,7 @@ func (m *mailbox) probe() error {
 		return err
 	}
 	var capabilities []string
+	opened, listed := false, false
 	for range upstreamLines {
 		line, err := m.readLine()
 		if err != nil {
@@ -173,14 +174,26 @@ func (m *mailbox) probe() error {
 		switch {
 		case hasPrefixFold(line, "* CAPABILITY "):
 			capabilities = strings.Fields(line)[2:]
-		case hasPrefixFold(line, "A2 NO"), hasPrefixFold(line, "A2 BAD"), hasPrefixFold(line, "* BYE"):
+		case hasPrefixFold(line, "A2 OK"):
+			opened = true
+		case hasPrefixFold(line, "A3 OK"):
+			listed = true
+		case hasPrefixFold(line, "A2 "), hasPrefixFold(line, "A3 "), hasPrefixFold(line, "* BYE"):
 			return upstreamSaid(line)
-		case hasPrefixFold(line, "A3 "):
-			m.capabilities = compose(capabilities)
-			return nil
+		}
+		if opened && listed {
+			return m.offer(capabilities)
 		}
 	}
 	return fmt.Errorf("%w: no end of answers to the probe", errUpstream)
+}
+
+// offer makes of upstream's capabilities what the client is told.
+func (m *mailbox) offer(capabilities []string) error {
+	if m.capabilities = compose(capabilities); len(m.capabilities) == 0 {
+		return fmt.Errorf("%w: it lists no capabilities", errUpstream)
+	}
+	return nil
 }
 
 // send writes a command line.
@@ -190,7 +203,7 @@ func (m *mailbox) send(line string) error {
 }
 
 // literalAtEnd is the announcement of a literal at the end of a response line.
-var literalAtEnd = regexp.MustCompile(`\{([0-9]{1,6})\}$`)
+var literalAtEnd = regexp.MustCompile(`\{([0-9]+)\}$`)
 
 // readLine reads one response. A literal in it is read away and left out: nothing that is looked for here is sent as
 // one.
@@ -206,8 +219,8 @@ func (m *mailbox) readLine() (string, error) {
 		if size == nil {
 			return m.discreet(response.String()), nil
 		}
-		n, _ := strconv.Atoi(string(size[1]))
-		if n > upstreamLine {
+		n, err := strconv.Atoi(string(size[1]))
+		if err != nil || n > upstreamLine {
 			break
 		}
 		if _, err := m.in.ReadLiteral(n); err != nil {

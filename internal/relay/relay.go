@@ -3,11 +3,10 @@
 //
 // The relay does not know what the bytes mean; whoever must look at them gives a [Filter] for a direction.
 //
-// It holds nothing for a session in which nothing moves: each direction
-// waits for its socket on a small stack, takes a buffer from a common pool, drains what has come (several TLS records into
-// one write), writes it, gives the buffer back, and leaves the next wait to a new goroutine, because the stack that TLS
-// has grown would stay as it is for as long as the session. A slow reader stops the reading from its peer, and so holds
-// one buffer at most.
+// It holds nothing for a session in which nothing moves: each direction waits for its socket on a small stack, takes a
+// buffer from a common pool, drains what has come (several TLS records into one write), writes it, gives the buffer
+// back, and leaves the next wait to a new goroutine, because the stack that TLS has grown would stay as it is for as long
+// as the session. A slow reader stops the reading from its peer, and so holds one buffer at most.
 package relay
 
 import (
@@ -85,17 +84,21 @@ func Run(client, upstream Side) Result {
 	_ = upstream.Conn.SetDeadline(time.Time{})
 	up := direction{from: client, to: upstream.Conn}
 	down := direction{from: upstream, to: client.Conn, keepTail: true}
-	finished := make(chan *direction, 2)
-	go up.run(finished)
-	go down.run(finished)
+	// Two channels, because the answer to a half-close may be quicker than the report of it.
+	ended, finished := make(chan *direction, 2), make(chan struct{}, 2)
+	up.ended, up.finished = ended, finished
+	down.ended, down.finished = ended, finished
+	go up.run()
+	go down.run()
 
-	first := <-finished
+	first := <-ended
 	other := &up
 	if first == &up {
 		other = &down
 	}
 	limit := time.AfterFunc(lastWords, func() { hangUp(client.Conn, upstream.Conn) })
 	other.extend(limit)
+	<-finished
 	<-finished
 	limit.Stop()
 	if up.writeFailed {
@@ -129,7 +132,8 @@ type direction struct {
 	sock     *Conn // below from; nil where there is none
 	to       net.Conn
 	keepTail bool
-	finished chan<- *direction
+	ended    chan<- *direction  // gets the direction when it has ended
+	finished chan<- struct{}    // gets an element when the other side knows as well
 	send     func([]byte) error // write, as a value made once; for a filter
 
 	// Known when the direction has finished.
@@ -150,9 +154,8 @@ func (d *direction) source() net.Conn {
 	return d.from.Conn
 }
 
-// run moves bytes until an end or an error, and then reports to finished.
-func (d *direction) run(finished chan<- *direction) {
-	d.finished = finished
+// run moves bytes until an end or an error, and then reports.
+func (d *direction) run() {
 	if len(d.from.Ahead) > 0 {
 		if err := d.pass(d.from.Ahead); err != nil {
 			d.finish(err)
@@ -175,8 +178,9 @@ func (d *direction) finish(err error) {
 	if d.from.Filter != nil {
 		d.from.Filter.Ended()
 	}
+	d.ended <- d
 	closeWrite(d.to)
-	d.finished <- d
+	d.finished <- struct{}{}
 }
 
 // await waits for the socket, and goes to work when there is something.
