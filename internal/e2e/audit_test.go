@@ -15,6 +15,7 @@ type auditLine struct {
 	Kind     string `json:"kind"`
 	Outcome  string `json:"outcome"`
 	Reason   string `json:"reason"`
+	Cause    string `json:"cause"`
 	Login    string `json:"login"`
 	Protocol string `json:"protocol"`
 	Prev     string `json:"prev"`

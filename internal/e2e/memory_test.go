@@ -115,15 +115,21 @@ func submit(t *testing.T, g *gateway, user login, to, message string) {
 // peak gives the most resident memory that the gateway ever had, in KiB.
 func peak(t *testing.T, g *gateway) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
+	return status(t, g, "VmHWM")
+}
+
+// status gives a figure of the gateway's process, in KiB.
+func status(t *testing.T, g *gateway, name string) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(status), "\nVmHWM:")
+	_, rest, _ := strings.Cut(string(text), "\n"+name+":")
 	line, _, _ := strings.Cut(rest, "\n")
 	kib, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(line, "kB")))
 	if err != nil {
-		t.Fatalf("VmHWM of the gateway: %v", err)
+		t.Fatalf("%s of the gateway: %v", name, err)
 	}
 	return kib
 }

@@ -35,10 +35,10 @@ type simulator struct {
 	secret   string           // the application's, without its line end
 }
 
-// startSim starts the simulator and waits until it is ready.
-func startSim(t *testing.T, program string) *simulator {
+// startSim starts the simulator, with further arguments, and waits until it is ready.
+func startSim(t *testing.T, program string, more ...string) *simulator {
 	t.Helper()
-	s := &simulator{process: start(t, program, "sim", "--dir", t.TempDir(), "--json")}
+	s := &simulator{process: start(t, program, append([]string{"sim", "--dir", t.TempDir(), "--json"}, more...)...)}
 	if err := json.Unmarshal([]byte(s.line(t)), s); err != nil {
 		t.Fatalf("the simulator's line is not JSON: %v\n%s", err, s.stdout)
 	}
