@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"postern/internal/front"
@@ -45,8 +46,15 @@ func newDialogue(p *Proxy, conn *front.Conn) *dialogue {
 
 // run greets the client and answers its commands until it has signed in and out again, or gives up.
 func (d *dialogue) run(ctx context.Context) {
-	stopped := context.AfterFunc(ctx, func() { _ = d.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stopped()
+	// A stop wakes a dialogue that waits for a command, and never the session behind it. The deadline is set on the layer
+	// of now, below a TLS that comes later: STARTTLS changes d.conn under a stop's eyes.
+	socket := d.conn.Conn
+	var wake sync.Once
+	unwatch := context.AfterFunc(ctx, func() { wake.Do(func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) }) })
+	defer func() {
+		unwatch()
+		wake.Do(func() {}) // waits for one that has begun, so that it does not hit the relay
+	}()
 	err := d.send("* OK [CAPABILITY " + d.capabilities() + "] Postern is ready")
 	for err == nil {
 		err = d.next(ctx)
