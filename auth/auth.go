@@ -61,11 +61,15 @@ type Grant struct {
 type Reason string
 
 const (
-	UnknownLogin      Reason = "unknown-login"
-	WrongPassword     Reason = "wrong-password"
-	PasswordExpired   Reason = "password-expired"
-	PasswordRevoked   Reason = "password-revoked"
-	LoginLocked       Reason = "login-locked"
+	UnknownLogin    Reason = "unknown-login"
+	WrongPassword   Reason = "wrong-password"
+	PasswordExpired Reason = "password-expired"
+	PasswordRevoked Reason = "password-revoked"
+	LoginLocked     Reason = "login-locked"
+	// HeldOff: too many wrong secrets came before it; this one was not looked at.
+	HeldOff           Reason = "held-off"
+	EvidenceMissing   Reason = "evidence-missing" // the policy does not accept the evidence behind the password
+	EvidenceExpired   Reason = "evidence-expired" // it is older than the policy allows
 	ProtocolForbidden Reason = "protocol-forbidden"
 	NetworkForbidden  Reason = "network-forbidden"
 	LegacyTLS         Reason = "legacy-tls"

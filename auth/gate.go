@@ -14,6 +14,7 @@ import (
 	"postern/internal/audit"
 	"postern/internal/config"
 	"postern/internal/secret"
+	"postern/internal/throttle"
 )
 
 const (
@@ -36,6 +37,11 @@ type Locks interface {
 	Locked(ctx context.Context, login string) (bool, error)
 }
 
+// Guesses counts wrong secrets and holds off those who guess. Its answer says nothing of whether there is such a login.
+type Guesses interface {
+	Admit(login string, from netip.Addr, attempt secret.Text) (throttle.Check, bool)
+}
+
 // Recorder writes the audit log.
 type Recorder interface {
 	Record(audit.Event) error
@@ -45,6 +51,7 @@ type Recorder interface {
 type GateConfig struct {
 	Directory *Directory // required
 	Passwords Passwords  // required
+	Guesses   Guesses    // required
 	Locks     Locks      // required
 	Audit     Recorder   // required
 	// Stamp notes the use of a password, without waiting; required.
@@ -55,12 +62,13 @@ type GateConfig struct {
 	Wait func(ctx context.Context, d time.Duration)
 }
 
-// Gate decides about attempts to sign in. It is safe for concurrent use.
+// Gate decides about attempts to sign in. It is safe for concurrent use. Close it before the audit log.
 type Gate struct {
 	directory atomic.Pointer[Directory]
 	passwords Passwords
+	guesses   Guesses
 	locks     Locks
-	audit     Recorder
+	audit     *diary
 	stamp     func(apppassword.Use)
 	now       func() time.Time
 	wait      func(context.Context, time.Duration)
@@ -68,16 +76,20 @@ type Gate struct {
 
 // NewGate makes a gate.
 func NewGate(c GateConfig) *Gate {
-	g := &Gate{passwords: c.Passwords, locks: c.Locks, audit: c.Audit, stamp: c.Stamp, now: c.Now, wait: c.Wait}
+	g := &Gate{passwords: c.Passwords, guesses: c.Guesses, locks: c.Locks, stamp: c.Stamp, now: c.Now, wait: c.Wait}
 	g.directory.Store(c.Directory)
 	if g.now == nil {
 		g.now = time.Now
 	}
+	g.audit = &diary{log: c.Audit, now: g.now}
 	if g.wait == nil {
 		g.wait = wait
 	}
 	return g
 }
+
+// Close records what is not recorded yet of a flood. Nobody may sign in afterwards.
+func (g *Gate) Close() error { return g.audit.close() }
 
 func wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
@@ -101,7 +113,7 @@ func (g *Gate) SignIn(ctx context.Context, attempt Attempt, open func(context.Co
 			refusal = RefusalOf(err)
 		}
 	}
-	if err := g.audit.Record(event(attempt, grant, refusal)); err != nil {
+	if err := g.audit.record(event(attempt, grant, refusal)); err != nil {
 		refusal = &Refusal{Kind: Unavailable, Reason: AuditUnavailable, Err: errors.Join(err, asError(refusal))}
 	}
 	if refusal != nil {
@@ -122,15 +134,35 @@ func asError(refusal *Refusal) error {
 	return refusal
 }
 
-// decide applies the policy. The secret is always checked, so that an unknown login costs what a known one does.
+// decide applies the policy to an attempt, unless it is held off: then its secret is not even looked at.
 func (g *Gate) decide(ctx context.Context, attempt Attempt) (Grant, *Refusal) {
-	mapping, known := g.directory.Load().Lookup(attempt.Login)
-	verdict, err := g.passwords.Verify(ctx, Canonical(attempt.Login), attempt.Secret)
+	login := Canonical(attempt.Login)
+	check, admitted := g.guesses.Admit(login, attempt.Remote.Addr(), attempt.Secret)
+	if !admitted {
+		return Grant{}, denied(HeldOff)
+	}
+	grant, refusal := g.judge(ctx, attempt, login)
+	switch {
+	case refusal == nil:
+		check.Passed()
+	case refusal.Reason == UnknownLogin, refusal.Reason == WrongPassword:
+		check.Wrong()
+	default:
+		check.Void()
+	}
+	return grant, refusal
+}
+
+// judge holds an attempt against password and policy. The secret is always checked, so that an unknown login costs what
+// a known one does.
+func (g *Gate) judge(ctx context.Context, attempt Attempt, login string) (Grant, *Refusal) {
+	mapping, known := g.directory.Load().Lookup(login)
+	verdict, err := g.passwords.Verify(ctx, login, attempt.Secret)
 	if err != nil {
 		return Grant{}, &Refusal{Kind: Unavailable, Reason: StoreUnavailable, Err: err}
 	}
 	// Asked at each sign-in, also where the answer does not matter: a lock counts at once, and shows in no time.
-	locked, err := g.locks.Locked(ctx, Canonical(attempt.Login))
+	locked, err := g.locks.Locked(ctx, login)
 	if err != nil {
 		return Grant{}, &Refusal{Kind: Unavailable, Reason: StoreUnavailable, Err: err}
 	}
@@ -143,12 +175,12 @@ func (g *Gate) decide(ctx context.Context, attempt Attempt) (Grant, *Refusal) {
 		User:     mapping.user(attempt.Protocol),
 		Account:  mapping.Account,
 		Password: verdict.Password.ID,
-		Expires:  verdict.Password.Expires,
+		Expires:  expiry(verdict.Password, mapping.Policy.MFA.MaxAge),
 		ReadOnly: verdict.Password.ReadOnly || mapping.Policy.IMAP.ReadOnly,
 		Folders:  mapping.Policy.IMAP.Folders,
 		Policy:   mapping.Policy,
 	}
-	reason := why(attempt, mapping.Policy, verdict)
+	reason := why(attempt, mapping.Policy, verdict, g.now())
 	if locked && verdict.Status == apppassword.Valid { // of a wrong password the log says that, as it does of any login's
 		reason = LoginLocked
 	}
@@ -161,7 +193,7 @@ func (g *Gate) decide(ctx context.Context, attempt Attempt) (Grant, *Refusal) {
 func denied(reason Reason) *Refusal { return &Refusal{Kind: Denied, Reason: reason} }
 
 // why gives the first reason to deny an attempt of a known login; empty when there is none.
-func why(attempt Attempt, policy *config.Policy, verdict apppassword.Verdict) Reason {
+func why(attempt Attempt, policy *config.Policy, verdict apppassword.Verdict, now time.Time) Reason {
 	password, protocol := verdict.Password, string(attempt.Protocol)
 	switch {
 	case verdict.Status == apppassword.Revoked:
@@ -170,6 +202,10 @@ func why(attempt Attempt, policy *config.Policy, verdict apppassword.Verdict) Re
 		return PasswordExpired
 	case verdict.Status != apppassword.Valid:
 		return WrongPassword
+	case !policy.MFA.Accepts(password.Evidence.Method):
+		return EvidenceMissing
+	case policy.MFA.Aged(password.Evidence.At, now):
+		return EvidenceExpired
 	case attempt.Identity != "" && Canonical(attempt.Identity) != Canonical(attempt.Login):
 		return IdentityForbidden // RFC 4616: obeyed or refused; nobody here acts as somebody else
 	case !slices.Contains(policy.Protocols, protocol), !slices.Contains(password.Protocols, protocol):
@@ -182,6 +218,18 @@ func why(attempt Attempt, policy *config.Policy, verdict apppassword.Verdict) Re
 		return LegacyTLS
 	}
 	return ""
+}
+
+// expiry gives when a password ends by itself, or the evidence behind it does; the zero time for never.
+func expiry(password apppassword.Record, maxAge config.Duration) time.Time {
+	if maxAge == 0 {
+		return password.Expires
+	}
+	aged := password.Evidence.At.Add(time.Duration(maxAge))
+	if password.Expires.IsZero() || aged.Before(password.Expires) {
+		return aged
+	}
+	return password.Expires
 }
 
 // within reports whether an address is in one of the networks; no networks at all mean every address.

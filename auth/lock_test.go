@@ -11,6 +11,7 @@ import (
 	"postern/internal/audit"
 	"postern/internal/config"
 	"postern/internal/secret"
+	"postern/internal/throttle"
 )
 
 // lockWorld is a gate with all around it, for a single login with a single password.
@@ -38,6 +39,10 @@ func (w *lockWorld) Record(e audit.Event) error {
 	return nil
 }
 
+func (w *lockWorld) Admit(string, netip.Addr, secret.Text) (throttle.Check, bool) {
+	return throttle.Check{}, true
+}
+
 func newLockWorld() *lockWorld {
 	w := &lockWorld{locked: map[string]bool{}}
 	w.verdict = apppassword.Verdict{Status: apppassword.Valid, Password: apppassword.Record{
@@ -47,7 +52,7 @@ func newLockWorld() *lockWorld {
 			Policies: map[string]*config.Policy{"person": {Name: "person", Protocols: []string{"imap"}}},
 			Users:    []config.User{{Login: "Alice", Mailbox: "alice@contoso.example", Provider: "contoso", Grant: "application", Policy: "person"}},
 		}),
-		Passwords: w, Locks: w, Audit: w, Stamp: func(apppassword.Use) {},
+		Passwords: w, Guesses: w, Locks: w, Audit: w, Stamp: func(apppassword.Use) {},
 		Wait: func(context.Context, time.Duration) { w.waited++ },
 	})
 	return w

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"testing"
+	"time"
 
 	"postern/auth/apppassword"
 	"postern/internal/config"
@@ -34,14 +35,14 @@ func TestGrantCarriesRestrictions(t *testing.T) {
 func TestReadOnlyPasswordDoesNotSend(t *testing.T) {
 	password := apppassword.Verdict{Status: apppassword.Valid, Password: apppassword.Record{Protocols: []string{"imap", "smtp"}}}
 	policy := &config.Policy{Protocols: []string{"imap", "smtp"}, IMAP: config.IMAP{ReadOnly: true}}
-	if got := why(Attempt{Protocol: SMTP}, policy, password); got != "" {
+	if got := why(Attempt{Protocol: SMTP}, policy, password, time.Time{}); got != "" {
 		t.Errorf("a password that may write, under a policy for reading by IMAP: refused for %q", got)
 	}
 	password.Password.ReadOnly = true
-	if got := why(Attempt{Protocol: SMTP}, policy, password); got != ProtocolForbidden {
+	if got := why(Attempt{Protocol: SMTP}, policy, password, time.Time{}); got != ProtocolForbidden {
 		t.Errorf("got %q, want %q", got, ProtocolForbidden)
 	}
-	if got := why(Attempt{Protocol: IMAP}, policy, password); got != "" {
+	if got := why(Attempt{Protocol: IMAP}, policy, password, time.Time{}); got != "" {
 		t.Errorf("IMAP with a read-only password: refused for %q", got)
 	}
 }

@@ -17,8 +17,8 @@ import (
 func newPassword() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "password",
-		Short: "Issue, list and revoke app passwords",
-	}, newPasswordIssue(), newPasswordList(), newPasswordRevoke())
+		Short: "Issue, list, renew and revoke app passwords",
+	}, newPasswordIssue(), newPasswordList(), newPasswordRenew(), newPasswordRevoke())
 }
 
 func newPasswordIssue() *cobra.Command {
@@ -34,9 +34,9 @@ func newPasswordIssue() *cobra.Command {
 	label := c.Flags().String("label", "", "the device or program that it is for (required)")
 	protocols := c.Flags().StringSlice("protocol", nil, "imap or smtp; default all that the login's policy allows")
 	networks := c.Flags().StringSlice("network", nil, "from where it is accepted, such as 10.0.8.0/24; default as the policy says")
-	expires := c.Flags().String("expires", "", "how long it is valid, such as 90d; default for ever")
+	expires := c.Flags().String("expires", "", "how long it is valid, such as 90d; default as long as the policy allows")
 	readOnly := c.Flags().Bool("read-only", false, "for reading by IMAP only: nothing in the mailbox can be changed, and nothing sent")
-	short := c.Flags().Bool("short", false, "16 characters instead of 24, for devices that take no more")
+	short := c.Flags().Bool("short", false, "16 characters instead of 24, for devices that take no more, unless the policy says 24")
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		request := gateway.PasswordRequest{Login: args[0], Label: *label, Protocols: *protocols, ReadOnly: *readOnly, Short: *short}
@@ -105,11 +105,11 @@ func newPasswordList() *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			return listJSON(c, records)
+			return listJSON(c, admin, records)
 		}
 		var rows []table.Row
 		for _, r := range records {
-			rows = append(rows, table.Row{r.ID, r.Login, r.Label, access(r), state(r), shortTime(r.Created),
+			rows = append(rows, table.Row{r.ID, r.Login, r.Label, access(r), state(admin, r), shortTime(r.Created),
 				shortTime(r.LastUse.At), from(r.LastUse)})
 		}
 		printTable(c, table.Row{"id", "login", "label", "protocols", "state", "issued", "last used", "from"}, rows)
@@ -128,14 +128,18 @@ func access(r apppassword.Record) string {
 }
 
 // state says in a word or two whether a password is accepted.
-func state(r apppassword.Record) string {
+func state(admin *gateway.Admin, r apppassword.Record) string {
+	now := time.Now()
+	suspended := admin.Suspended(r, now)
 	switch {
 	case !r.Revoked.IsZero():
 		return "revoked " + shortTime(r.Revoked)
+	case !r.Expires.IsZero() && !now.Before(r.Expires):
+		return "expired " + shortTime(r.Expires)
+	case suspended != "":
+		return "suspended: " + suspended
 	case r.Expires.IsZero():
 		return "valid"
-	case time.Now().After(r.Expires):
-		return "expired " + shortTime(r.Expires)
 	}
 	return "valid until " + shortTime(r.Expires)
 }
@@ -148,11 +152,12 @@ func from(use apppassword.Use) string {
 }
 
 // listJSON prints a line for each password. Times that are not set are left out.
-func listJSON(c *cobra.Command, records []apppassword.Record) error {
+func listJSON(c *cobra.Command, admin *gateway.Admin, records []apppassword.Record) error {
 	for _, r := range records {
 		line := map[string]any{
 			"id": r.ID, "login": r.Login, "label": r.Label, "protocols": r.Protocols, "created": r.Created,
-			"evidence": r.Evidence.Method, "issued_by": r.Evidence.By, "valid": strings.HasPrefix(state(r), "valid"),
+			"evidence": r.Evidence.Method, "issued_by": r.Evidence.By, "evidence_at": r.Evidence.At,
+			"valid": strings.HasPrefix(state(admin, r), "valid"),
 		}
 		for name, at := range map[string]time.Time{"expires": r.Expires, "revoked": r.Revoked, "last_used": r.LastUse.At} {
 			if !at.IsZero() {
@@ -173,6 +178,33 @@ func listJSON(c *cobra.Command, records []apppassword.Record) error {
 		}
 	}
 	return nil
+}
+
+func newPasswordRenew() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "renew ID",
+		Short: "Vouch for an app password anew, where its evidence is too old",
+		Long: `Puts the word of the administrator who types this behind an app password, in the stead of the evidence that it stood on.
+Where the policy's mfa.max_age had passed, the password is accepted again; it stays the same, so nobody has to walk to the
+device. An expiry stays as it is. Refused where the policy does not accept evidence from the command line.`,
+		Example: "  postern password renew k3v9x2m4",
+		Args:    exactly(1),
+	}
+	path := configFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		admin, err := openAdmin(c, *path)
+		if err != nil {
+			return err
+		}
+		defer admin.Close()
+		record, err := admin.RenewPassword(c.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "renewed: %s of %s (%s)\n", record.ID, record.Login, record.Label)
+		return err
+	}
+	return c
 }
 
 func newPasswordRevoke() *cobra.Command {

@@ -40,6 +40,23 @@ type SignIn struct {
 	Password  string  `json:"password_id,omitempty"` // the id of the app password
 }
 
+// SignInsRefused sums up the attempts of a flood that have no line of their own. Each got the answer of a wrong password.
+type SignInsRefused struct {
+	Since    time.Time      `json:"since"`
+	Until    time.Time      `json:"until"`
+	Attempts int            `json:"attempts"`
+	Reasons  map[string]int `json:"reasons"` // how many of each Reason of package auth
+	// Logins and Remotes are the ten that were there most often.
+	Logins  []Tally `json:"logins"`
+	Remotes []Tally `json:"remotes"`
+}
+
+// Tally is how often a name was there.
+type Tally struct {
+	Name     string `json:"name"`
+	Attempts int    `json:"attempts"`
+}
+
 // SessionBegin is an authenticated session that starts.
 type SessionBegin struct {
 	Session  string `json:"session"`
@@ -149,6 +166,14 @@ type PasswordIssued struct {
 	By        string     `json:"by"`
 }
 
+// PasswordRenewed is new evidence behind an app password, which stays as it is.
+type PasswordRenewed struct {
+	ID       string `json:"password_id"`
+	Login    string `json:"login"`
+	Evidence string `json:"evidence"` // the method of the new evidence
+	By       string `json:"by"`
+}
+
 // PasswordRevoked is an app password that is no longer accepted.
 type PasswordRevoked struct {
 	ID    string `json:"password_id"`
@@ -189,6 +214,7 @@ type GatewayStopped struct {
 }
 
 func (SignIn) Kind() string           { return "sign-in" }
+func (SignInsRefused) Kind() string   { return "sign-ins-refused" }
 func (SessionBegin) Kind() string     { return "session-begin" }
 func (SessionEnd) Kind() string       { return "session-end" }
 func (Message) Kind() string          { return "message" }
@@ -197,6 +223,7 @@ func (TokenRefused) Kind() string     { return "token-refused" }
 func (AccountEnrolled) Kind() string  { return "account-enrolled" }
 func (EnrolmentRefused) Kind() string { return "enrolment-refused" }
 func (PasswordIssued) Kind() string   { return "password-issued" }
+func (PasswordRenewed) Kind() string  { return "password-renewed" }
 func (PasswordRevoked) Kind() string  { return "password-revoked" }
 func (LoginLocked) Kind() string      { return "login-locked" }
 func (LoginUnlocked) Kind() string    { return "login-unlocked" }
@@ -205,6 +232,7 @@ func (GatewayStarted) Kind() string   { return "gateway-started" }
 func (GatewayStopped) Kind() string   { return "gateway-stopped" }
 
 func (SignIn) Privileged() bool           { return false }
+func (SignInsRefused) Privileged() bool   { return false }
 func (SessionBegin) Privileged() bool     { return false }
 func (SessionEnd) Privileged() bool       { return false }
 func (Message) Privileged() bool          { return false }
@@ -213,6 +241,7 @@ func (TokenRefused) Privileged() bool     { return false }
 func (AccountEnrolled) Privileged() bool  { return true }
 func (EnrolmentRefused) Privileged() bool { return true }
 func (PasswordIssued) Privileged() bool   { return true }
+func (PasswordRenewed) Privileged() bool  { return true }
 func (PasswordRevoked) Privileged() bool  { return true }
 func (LoginLocked) Privileged() bool      { return true }
 func (LoginUnlocked) Privileged() bool    { return true }

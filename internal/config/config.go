@@ -8,7 +8,11 @@
 // JSON Schema and docs/configuration.md are made from it.
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
 
 // Config is a validated configuration. Its paths are absolute, its defaults filled in.
 type Config struct {
@@ -74,7 +78,8 @@ type Policy struct {
 	Name      string         `yaml:"-"`
 	Protocols []string       `yaml:"protocols" jsonschema:"enum=imap,enum=smtp" jsonschema_description:"What its logins may use: imap, smtp."`
 	Networks  []netip.Prefix `yaml:"networks,omitempty" jsonschema_description:"From where its logins may sign in. Nothing means from everywhere."`
-	MFA       MFA            `yaml:"mfa,omitempty" jsonschema_description:"What has to stand behind an app password. Not enforced in this version."`
+	MFA       MFA            `yaml:"mfa,omitempty" jsonschema_description:"What has to stand behind an app password."`
+	Passwords Passwords      `yaml:"passwords,omitempty" jsonschema_description:"What a new app password is like."`
 	Limits    Limits         `yaml:"limits,omitempty" jsonschema_description:"How much one login may do."`
 	IMAP      IMAP           `yaml:"imap,omitempty" jsonschema_description:"What its logins may do in a mailbox by IMAP."`
 	Send      Send           `yaml:"send,omitempty" jsonschema_description:"What its logins may send."`
@@ -86,10 +91,29 @@ type IMAP struct {
 	Folders  []string `yaml:"folders,omitempty" jsonschema_description:"The only folders that may be opened: names such as INBOX, or Scans/* for all that is below Scans. Nothing means all folders."`
 }
 
+// Passwords says what a new app password is like. Those that were issued already stay as they are.
+type Passwords struct {
+	Length  int      `yaml:"length,omitempty" jsonschema:"enum=16,enum=24" jsonschema_description:"Characters of a new app password: 24, or 16 for devices that take no more. Without it 24, and password issue may shorten one to 16."`
+	MaxLife Duration `yaml:"max_life,omitempty" jsonschema:"type=string" jsonschema_description:"The longest that a new app password may be valid, such as 365d; also how long one is valid that is issued without a time. Without it, as long as is asked for."`
+}
+
 // MFA says which evidence of a second factor an app password needs, and for how long it counts.
 type MFA struct {
-	Evidence []string `yaml:"evidence,omitempty" jsonschema_description:"Accepted proofs of a second factor: totp, passkey, acrs:c1 to acrs:c99, amr:mfa."`
-	MaxAge   Duration `yaml:"max_age,omitempty" jsonschema:"type=string" jsonschema_description:"How long a proof counts, such as 90d."`
+	Evidence []string `yaml:"evidence,omitempty" jsonschema_description:"Accepted proofs of a second factor: totp, passkey, acrs:c1 to acrs:c99, amr:mfa; and command-line, the word of an administrator on the server. Nothing means that any of them will do."`
+	MaxAge   Duration `yaml:"max_age,omitempty" jsonschema:"type=string" jsonschema_description:"How long a proof counts, such as 90d. After that the password is refused until its evidence is renewed; it stays the same. Nothing means for ever."`
+}
+
+// CommandLine is the evidence that an administrator gives on the server.
+const CommandLine = "command-line"
+
+// Accepts reports whether evidence that was had by a method will do.
+func (m MFA) Accepts(method string) bool {
+	return len(m.Evidence) == 0 || slices.Contains(m.Evidence, method)
+}
+
+// Aged reports whether evidence from at no longer counts.
+func (m MFA) Aged(at, now time.Time) bool {
+	return m.MaxAge > 0 && now.Sub(at) > time.Duration(m.MaxAge)
 }
 
 // Limits bound what one login may do. Zero means no limit of ours.

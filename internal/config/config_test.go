@@ -138,7 +138,7 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	want := []string{"policies.device.limits.messages_per_minute", "policies.device.send.from", "policies.device.send.delivery",
-		"policies.device.send.recipients", "policies.person.mfa", "policies.person.limits.messages_per_minute",
+		"policies.device.send.recipients", "policies.person.mfa.evidence", "policies.person.limits.messages_per_minute",
 		"policies.person.limits.recipients_per_day"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("warnings differ (-want +got):\n%s", diff)
@@ -237,7 +237,7 @@ func TestSchemaKnowsEverySetting(t *testing.T) {
 	}
 	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
 		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Policy](),
-		reflect.TypeFor[MFA](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
+		reflect.TypeFor[MFA](), reflect.TypeFor[Passwords](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
 		for name := range settings(kind) {
 			if schema.Defs[kind.Name()].Properties[name].Description == "" {
 				t.Errorf("the schema does not describe %s.%s", kind.Name(), name)
@@ -255,7 +255,7 @@ func TestDocsSayWhatTheSchemaSays(t *testing.T) {
 	page = bytes.ReplaceAll(page, []byte("`"), nil)
 	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
 		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Policy](),
-		reflect.TypeFor[MFA](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
+		reflect.TypeFor[MFA](), reflect.TypeFor[Passwords](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
 		for _, index := range settings(kind) {
 			field := kind.Field(index)
 			if text := field.Tag.Get("jsonschema_description"); !bytes.Contains(page, []byte(text)) {
@@ -329,5 +329,43 @@ func TestConnectionDefaults(t *testing.T) {
 	}
 	if got := c.Providers["contoso"].IMAPSessions; got != 0 {
 		t.Errorf("sessions of a mailbox elsewhere: got %d, want no limit", got)
+	}
+}
+
+// TestEvidenceThatNobodyCanGive: a policy under which every password is refused is worth a warning, and only that one.
+func TestEvidenceThatNobodyCanGive(t *testing.T) {
+	content, err := os.ReadFile("testdata/good/passwords.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse("postern.yaml", content, gallery(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, warning := range c.Warnings {
+		if strings.Contains(warning.Path, "mfa") {
+			t.Errorf("got %s, though command-line is accepted", warning)
+		}
+	}
+	if got, want := c.Policies["person"].Passwords, (Passwords{Length: 24, MaxLife: Duration(365 * 24 * time.Hour)}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestMFA(t *testing.T) {
+	now := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	some := MFA{Evidence: []string{"totp", "acrs:c1"}, MaxAge: Duration(time.Hour)}
+	for method, want := range map[string]bool{"totp": true, "acrs:c1": true, "acrs:c2": false, "command-line": false, "": false} {
+		if got := some.Accepts(method); got != want {
+			t.Errorf("accepts %q: got %v, want %v", method, got, want)
+		}
+	}
+	for age, want := range map[time.Duration]bool{0: false, time.Hour: false, time.Hour + 1: true} {
+		if got := some.Aged(now.Add(-age), now); got != want {
+			t.Errorf("evidence of age %v: got aged %v, want %v", age, got, want)
+		}
+	}
+	if none := (MFA{}); !none.Accepts("command-line") || none.Aged(time.Time{}, now) {
+		t.Error("a policy without rules refuses evidence")
 	}
 }

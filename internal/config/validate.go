@@ -260,6 +260,7 @@ func (v *validator) policies() {
 			v.oneOf(fmt.Sprintf("%s.protocols[%d]", path, i), protocol, protocols)
 		}
 		v.mfa(path+".mfa", p.MFA)
+		v.passwords(path+".passwords", p.Passwords)
 		v.limits(path+".limits", p.Limits)
 		v.imap(path+".imap", p)
 		v.send(path+".send", p.Send)
@@ -269,11 +270,17 @@ func (v *validator) policies() {
 func (v *validator) mfa(path string, m MFA) {
 	for i, evidence := range m.Evidence {
 		if !isEvidence(evidence) {
-			v.wrong(fmt.Sprintf("%s.evidence[%d]", path, i), "%s", unknownValue(evidence, []string{"totp", "passkey", "acrs:c1", "amr:mfa"}))
+			v.wrong(fmt.Sprintf("%s.evidence[%d]", path, i), "%s", unknownValue(evidence, []string{"totp", "passkey", "acrs:c1", "amr:mfa", CommandLine}))
 		}
 	}
-	if len(m.Evidence) > 0 || m.MaxAge > 0 {
-		v.warn(path, "evidence is recorded and not yet demanded by this version")
+	if !m.Accepts(CommandLine) {
+		v.warn(path+".evidence", "in this version evidence comes from the command line only: no password can be issued under this policy, and those that were are refused; add command-line until the pages are there")
+	}
+}
+
+func (v *validator) passwords(path string, p Passwords) {
+	if p.Length != 0 && p.Length != 16 && p.Length != 24 {
+		v.wrong(path+".length", "want 24, or 16 for devices that take no more")
 	}
 }
 
@@ -283,7 +290,7 @@ func isEvidence(s string) bool {
 		n, err := strconv.ParseUint(context, 10, 8)
 		return err == nil && n >= 1 && n <= 99 && context[0] != '0'
 	}
-	return s == "totp" || s == "passkey" || s == "amr:mfa"
+	return s == "totp" || s == "passkey" || s == "amr:mfa" || s == CommandLine
 }
 
 func (v *validator) limits(path string, l Limits) {

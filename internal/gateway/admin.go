@@ -72,6 +72,9 @@ func (a *Admin) IssuePassword(ctx context.Context, r PasswordRequest) (apppasswo
 		}
 	}
 	now := time.Now()
+	if err := bind(&r, mapping, now); err != nil {
+		return apppassword.Record{}, secret.Text{}, err
+	}
 	return apppassword.Issue(ctx, passwordStore{a.state.Store}, a.state.Keys, apppassword.Request{
 		Login:     mapping.Login,
 		Label:     r.Label,
@@ -80,8 +83,13 @@ func (a *Admin) IssuePassword(ctx context.Context, r PasswordRequest) (apppasswo
 		ReadOnly:  r.ReadOnly,
 		Expires:   r.Expires,
 		Short:     r.Short,
-		Evidence:  apppassword.Evidence{Method: "command-line", By: a.by, At: now},
+		Evidence:  a.evidence(now),
 	}, now, rand.Reader, a.recordIssue)
+}
+
+// evidence is what an administrator's word is worth.
+func (a *Admin) evidence(now time.Time) apppassword.Evidence {
+	return apppassword.Evidence{Method: config.CommandLine, By: a.by, At: now}
 }
 
 // recordIssue puts a password that is about to be issued into the audit log.

@@ -21,6 +21,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/front"
 	"postern/internal/session"
+	"postern/internal/throttle"
 	"postern/smtpproxy"
 )
 
@@ -40,6 +41,8 @@ type Gateway struct {
 	state     *State
 	tokens    *token.Source
 	stamper   *apppassword.Stamper
+	guesses   *throttle.Guesses
+	gate      *auth.Gate
 	sessions  session.Register
 	listeners []*listener
 	admin     *adminSocket // nil where there is none
@@ -57,14 +60,14 @@ func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{config: c, log: o.Log, state: state}
-	if err := g.build(o); err != nil {
+	if err := g.build(ctx, o); err != nil {
 		return nil, errors.Join(err, g.close())
 	}
 	return g, nil
 }
 
 // build makes the parts from the bottom up and opens the listeners last.
-func (g *Gateway) build(o Options) error {
+func (g *Gateway) build(ctx context.Context, o Options) error {
 	up, err := newUpstreams(g.config.Providers)
 	if err != nil {
 		return err
@@ -77,19 +80,24 @@ func (g *Gateway) build(o Options) error {
 		Providers: up.tokens, Store: tokenStore{g.state.Store}, Audit: g.state.Audit, Log: g.log,
 	})
 	g.stamper = apppassword.NewStamper(passwordStore{g.state.Store}, g.log)
-	gate := auth.NewGate(auth.GateConfig{
+	g.guesses, err = throttle.Open(ctx, throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Keys.Hash, Log: g.log})
+	if err != nil {
+		return err
+	}
+	g.gate = auth.NewGate(auth.GateConfig{
 		Directory: auth.NewDirectory(g.config),
 		Passwords: apppassword.NewVerifier(passwordStore{g.state.Store}, g.state.Keys, nil),
+		Guesses:   g.guesses,
 		Locks:     g.state.Store,
 		Stamp:     g.stamper.Stamp,
 		Audit:     g.state.Audit,
 	})
 	submission := smtpproxy.New(smtpproxy.Config{
-		Domain: g.config.Domain, Gate: gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.smtp, Log: g.log,
+		Domain: g.config.Domain, Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.smtp, Log: g.log,
 	})
 	serve := map[string]server{
 		"imap": {busy: imapproxy.Busy, serve: imapproxy.New(imapproxy.Config{
-			Gate: gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
+			Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
 		}).Serve},
 		"smtp": {busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func() {
 			submission.Serve(ctx, conn)
@@ -219,7 +227,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	}
 	g.stopWatch()
 	g.wait.Wait()
-	return errors.Join(g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.close())
+	return errors.Join(g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.close())
 }
 
 // stopAccepting closes the listeners and tells every dialogue to come to an end.
@@ -238,11 +246,18 @@ func (g *Gateway) stopAccepting() {
 // close closes what build has made, in the opposite order.
 func (g *Gateway) close() error {
 	g.stopAccepting()
+	var err error
+	if g.gate != nil {
+		err = g.gate.Close()
+	}
+	if g.guesses != nil {
+		g.guesses.Close()
+	}
 	if g.stamper != nil {
 		g.stamper.Close()
 	}
 	if g.tokens != nil {
 		g.tokens.Close()
 	}
-	return g.state.Close()
+	return errors.Join(err, g.state.Close())
 }

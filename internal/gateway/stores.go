@@ -9,6 +9,7 @@ import (
 	"postern/auth/apppassword"
 	"postern/auth/token"
 	"postern/internal/store"
+	"postern/internal/throttle"
 )
 
 // The store knows rows; packages apppassword and token know what they mean. What follows is all that lies between.
@@ -62,6 +63,36 @@ func passwordRecord(p store.Password) apppassword.Record {
 		ReadOnly: p.ReadOnly, Created: p.Created, Expires: p.Expires, Revoked: p.Revoked,
 		Evidence: apppassword.Evidence(p.Evidence), LastUse: apppassword.Use(p.LastUse),
 	}
+}
+
+// guessStore is the store as package throttle wants it.
+type guessStore struct{ *store.Store }
+
+func (s guessStore) Guesses(ctx context.Context) ([]throttle.Count, []throttle.Known, error) {
+	rows, err := s.Store.GuessCounts(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	sources, err := s.Store.KnownSources(ctx)
+	counts, known := make([]throttle.Count, len(rows)), make([]throttle.Known, len(sources))
+	for i, row := range rows {
+		counts[i] = throttle.Count(row)
+	}
+	for i, source := range sources {
+		known[i] = throttle.Known(source)
+	}
+	return counts, known, err
+}
+
+func (s guessStore) SaveGuesses(ctx context.Context, counts []throttle.Count, known []throttle.Known) error {
+	rows, sources := make([]store.GuessCount, len(counts)), make([]store.KnownSource, len(known))
+	for i, count := range counts {
+		rows[i] = store.GuessCount(count)
+	}
+	for i, source := range known {
+		sources[i] = store.KnownSource(source)
+	}
+	return s.Store.SaveGuesses(ctx, rows, sources)
 }
 
 // tokenStore is the store as package token wants it.

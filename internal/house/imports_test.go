@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"cmd/postern": {"auth/apppassword", "auth/token", "certs", "internal/config", "internal/gateway", "internal/sim"},
 
 	"internal/gateway": {"auth", "auth/apppassword", "auth/token", "certs", "imapproxy", "internal/audit", "internal/config",
-		"internal/front", "internal/keys", "internal/relay", "internal/secret", "internal/session", "internal/store", "smtpproxy"},
+		"internal/front", "internal/keys", "internal/relay", "internal/secret", "internal/session", "internal/store", "internal/throttle", "smtpproxy"},
 
 	// The measuring program, which is no part of the product.
 	"internal/bench": {"certs", "internal/sim", "internal/sim/entra"},
@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"smtpproxy": {"auth", "auth/token", "internal/audit", "internal/front", "internal/sasl",
 		"internal/secret", "internal/session", "internal/wire"},
 
-	"auth":             {"auth/apppassword", "auth/token", "internal/audit", "internal/config", "internal/secret"},
+	"auth":             {"auth/apppassword", "auth/token", "internal/audit", "internal/config", "internal/secret", "internal/throttle"},
 	"auth/apppassword": {"internal/secret"},
 	"auth/token":       {"internal/audit", "internal/secret"},
 	"certs":            {},
@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"internal/store":   {"internal/keys"},
 	// The suite that every engine of the store has to pass; imported by tests alone.
 	"internal/store/storetest": {"internal/store"},
+	"internal/throttle":        {"internal/secret"},
 	"internal/wire":            {},
 
 	"internal/sim":          {"internal/secret", "internal/sim/entra", "internal/sim/exchange", "internal/sim/tenant"},

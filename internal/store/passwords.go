@@ -35,6 +35,13 @@ type Evidence struct {
 	ObjectID string    `json:"oid,omitempty"`
 }
 
+// column gives the evidence as its column has it.
+func (e Evidence) column() (string, error) {
+	e.At = e.At.UTC().Truncate(time.Millisecond)
+	text, err := json.Marshal(e)
+	return string(text), err
+}
+
 // Use is a sign-in with a password.
 type Use struct {
 	ID     string // of the password
@@ -54,8 +61,7 @@ func (s *Store) AddPassword(ctx context.Context, p Password, hash []byte) error 
 	if err != nil {
 		return fmt.Errorf("app password %q: %w", p.ID, err)
 	}
-	p.Evidence.At = p.Evidence.At.UTC().Truncate(time.Millisecond)
-	evidence, err := json.Marshal(p.Evidence)
+	evidence, err := p.Evidence.column()
 	if err != nil {
 		return fmt.Errorf("app password %q: %w", p.ID, err)
 	}
@@ -63,7 +69,7 @@ func (s *Store) AddPassword(ctx context.Context, p Password, hash []byte) error 
 		(id, login, label, protocols, networks, legacy_tls, read_only, created, expires, hash, evidence, used_from, used_client)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '')`
 	_, err = s.writer.ExecContext(ctx, insert, p.ID, p.Login, p.Label, protocols, networks, p.LegacyTLS, p.ReadOnly,
-		millis(p.Created), millis(p.Expires), hash, string(evidence))
+		millis(p.Created), millis(p.Expires), hash, evidence)
 	if err != nil {
 		return fmt.Errorf("app password %q: %w", p.ID, err)
 	}
@@ -114,6 +120,23 @@ func (s *Store) Passwords(ctx context.Context, login string) ([]Password, error)
 		return nil, fmt.Errorf("app passwords: %w", err)
 	}
 	return passwords, nil
+}
+
+// RenewEvidence puts new evidence behind a password, in the stead of what was there. The error wraps [ErrNotFound] if
+// there is no such password.
+func (s *Store) RenewEvidence(ctx context.Context, id string, evidence Evidence) error {
+	text, err := evidence.column()
+	if err == nil {
+		var found bool
+		found, err = affected(s.writer.ExecContext(ctx, `UPDATE app_passwords SET evidence = ? WHERE id = ?`, text, id))
+		if err == nil && !found {
+			err = ErrNotFound
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("renewing the evidence of app password %q: %w", id, err)
+	}
+	return nil
 }
 
 // RevokePassword revokes a password. One that is revoked already keeps its time. The error wraps [ErrNotFound] if there

@@ -25,7 +25,7 @@ func TestTokenCacheOpensInItsPlaceOnly(t *testing.T) {
 		"kind":      {Provider: "contoso", TenantID: "tid", Owner: "alice", Kind: "x"},
 	} {
 		columns := strings.Replace("provider, tenant_id, owner, kind, sealed", column, "'x'", 1)
-		if _, err := s.writer.ExecContext(t.Context(), `INSERT INTO token_caches SELECT `+columns+` FROM token_caches WHERE
+		if _, err := s.writer.ExecContext(t.Context(), `INSERT INTO token_caches (provider, tenant_id, owner, kind, sealed) SELECT `+columns+` FROM token_caches WHERE
 			provider = 'contoso' AND tenant_id = 'tid' AND owner = 'alice' AND kind = 'msal-public'`); err != nil {
 			t.Fatal(err)
 		}

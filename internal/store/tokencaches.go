@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // TokenCacheKey is the place of one token cache. All four parts take part in the sealing: a row that is copied to another
@@ -69,14 +70,29 @@ type execer interface {
 func (s *Store) saveTokenCache(ctx context.Context, db execer, key TokenCacheKey, content []byte) error {
 	sealed, err := s.ring.Seal(content, key.associatedData())
 	if err == nil {
-		const upsert = `INSERT INTO token_caches (provider, tenant_id, owner, kind, sealed) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (provider, tenant_id, owner, kind) DO UPDATE SET sealed = excluded.sealed`
-		_, err = db.ExecContext(ctx, upsert, key.Provider, key.TenantID, key.Owner, key.Kind, sealed)
+		const upsert = `INSERT INTO token_caches (provider, tenant_id, owner, kind, sealed, saved) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (provider, tenant_id, owner, kind) DO UPDATE SET sealed = excluded.sealed, saved = excluded.saved`
+		_, err = db.ExecContext(ctx, upsert, key.Provider, key.TenantID, key.Owner, key.Kind, sealed, time.Now().UnixMilli())
 	}
 	if err != nil {
 		return fmt.Errorf("saving token cache %s: %w", key, err)
 	}
 	return nil
+}
+
+// TokenCacheSaved gives when the content at a place was last saved; the zero time if that is not known. The error wraps
+// [ErrNotFound] if there is none.
+func (s *Store) TokenCacheSaved(ctx context.Context, key TokenCacheKey) (time.Time, error) {
+	const query = `SELECT saved FROM token_caches WHERE provider = ? AND tenant_id = ? AND owner = ? AND kind = ?`
+	var saved sql.NullInt64
+	err := s.reader.QueryRowContext(ctx, query, key.Provider, key.TenantID, key.Owner, key.Kind).Scan(&saved)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("token cache %s: %w", key, err)
+	}
+	return fromMillis(saved), nil
 }
 
 // DeleteTokenCache removes what is at a place, if anything.

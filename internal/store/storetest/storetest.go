@@ -33,6 +33,10 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"accounts are found and listed", accounts},
 		{"the state of an account changes", accountState},
 		{"an enrolment is kept whole or not at all", enrolment},
+		{"counts of guesses are kept", guessesKept},
+		{"old counts of guesses are removed", guessesPruned},
+		{"new evidence takes the place of old", evidenceRenewed},
+		{"a token cache has the time of its saving", tokenCacheAge},
 		{"an ended context ends a call", endedContext},
 		{"concurrent use loses nothing", concurrentUse},
 	} {

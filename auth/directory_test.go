@@ -1,0 +1,104 @@
+package auth
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern/auth/token"
+	"postern/internal/config"
+)
+
+var (
+	people  = &config.Policy{Name: "people", Protocols: []string{"imap", "smtp"}}
+	devices = &config.Policy{Name: "devices", Protocols: []string{"smtp"}}
+)
+
+// listed is a directory of users in this order, of the provider contoso.
+func listed(users ...config.User) *Directory {
+	for i := range users {
+		users[i].Provider = "contoso"
+	}
+	return NewDirectory(&config.Config{Policies: map[string]*config.Policy{"people": people, "devices": devices}, Users: users})
+}
+
+func delegated(name string) token.Account {
+	return token.Account{Provider: "contoso", Grant: token.Delegated, Name: name}
+}
+
+var application = token.Account{Provider: "contoso", Grant: token.Application}
+
+func TestDirectoryLookup(t *testing.T) {
+	d := listed(
+		config.User{Login: "Alice@Contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "helpdesk@contoso.example", Account: "ALICE@contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "support", Mailbox: "Helpdesk@contoso.example", Account: "alice@contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "Copier-3", Mailbox: "Scans@contoso.example", Grant: "application", Policy: "devices"},
+		config.User{Match: "*@Contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "late@contoso.example", Mailbox: "other@contoso.example", Grant: "application", Policy: "devices"},
+		config.User{Match: "*@fabrikam.example", Mailbox: "box@fabrikam.example", Grant: "application", Policy: "devices"},
+		config.User{Match: "*@contoso.example", Mailbox: "other@contoso.example", Grant: "application", Policy: "devices"},
+		config.User{Login: "copier-3", Mailbox: "other@contoso.example", Grant: "application", Policy: "devices"},
+	)
+	for login, want := range map[string]Mapping{
+		"alice@contoso.example":    {"alice@contoso.example", "alice@contoso.example", delegated("alice@contoso.example"), people},
+		"ALICE@CONTOSO.EXAMPLE":    {"alice@contoso.example", "alice@contoso.example", delegated("alice@contoso.example"), people},
+		"helpdesk@contoso.example": {"helpdesk@contoso.example", "helpdesk@contoso.example", delegated("alice@contoso.example"), people},
+		"support":                  {"support", "helpdesk@contoso.example", delegated("alice@contoso.example"), people},
+		"COPIER-3":                 {"copier-3", "scans@contoso.example", application, devices}, // the first of two entries
+		// Match rules: the first in the file that fits, be it a rule or a login.
+		"Bob@contoso.example":       {"bob@contoso.example", "bob@contoso.example", delegated("bob@contoso.example"), people},
+		"late@contoso.example":      {"late@contoso.example", "late@contoso.example", delegated("late@contoso.example"), people},
+		"anybody@Fabrikam.EXAMPLE":  {"anybody@fabrikam.example", "box@fabrikam.example", application, devices},
+		"al\x01ice@contoso.example": {"al\x01ice@contoso.example", "al\x01ice@contoso.example", delegated("al\x01ice@contoso.example"), people}, // it has no password
+	} {
+		got, ok := d.Lookup(login)
+		if diff := cmp.Diff(want, got); diff != "" || !ok {
+			t.Errorf("%q (-want +got):\n%s", login, diff)
+		}
+	}
+	for _, stranger := range []string{
+		"", "copier-4", "alice", "@contoso.example", "@", "alice@", "alice@sub.contoso.example", "alice@contoso.example.org",
+		"alice@x@contoso.example", "*@contoso.example@", " alice@contoso.example ", "contoso.example",
+	} {
+		if got, ok := d.Lookup(stranger); ok {
+			t.Errorf("%q is nobody, and got %+v", stranger, got)
+		}
+	}
+}
+
+// TestDirectoryUser: whose name stands in XOAUTH2 (reference D.4).
+func TestDirectoryUser(t *testing.T) {
+	const alice, shared, scans = "alice@contoso.example", "helpdesk@contoso.example", "scans@contoso.example"
+	for name, test := range map[string]struct {
+		mapping    Mapping
+		imap, smtp string
+	}{
+		"a person's own mailbox":             {Mapping{Mailbox: alice, Account: delegated(alice)}, alice, alice},
+		"a shared mailbox, by a person":      {Mapping{Mailbox: shared, Account: delegated(alice)}, shared, alice},
+		"a mailbox, by an application token": {Mapping{Mailbox: scans, Account: application}, scans, scans},
+	} {
+		if got := test.mapping.user(IMAP); got != test.imap {
+			t.Errorf("%s: IMAP opens %q, want %q", name, got, test.imap)
+		}
+		if got := test.mapping.user(SMTP); got != test.smtp {
+			t.Errorf("%s: SMTP submits as %q, want %q", name, got, test.smtp)
+		}
+	}
+}
+
+// TestDirectoryLogins: those that the file names, in its order, and none that a rule stands for.
+func TestDirectoryLogins(t *testing.T) {
+	d := listed(
+		config.User{Match: "*@contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "Zoe@contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "copier-3", Mailbox: "scans@contoso.example", Grant: "application", Policy: "devices"},
+	)
+	want := []Mapping{
+		{"zoe@contoso.example", "zoe@contoso.example", delegated("zoe@contoso.example"), people},
+		{"copier-3", "scans@contoso.example", application, devices},
+	}
+	if diff := cmp.Diff(want, d.Logins()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

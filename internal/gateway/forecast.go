@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"postern/auth"
+	"postern/auth/apppassword"
+	"postern/auth/token"
+	"postern/internal/config"
+	"postern/internal/store"
+)
+
+// refreshIdle is how long Entra keeps a refresh token that nobody uses (reference C, limits).
+const refreshIdle = 90 * 24 * time.Hour
+
+// Stop is something that will not work any more from some time on, or does not work now.
+type Stop struct {
+	Kind    string // such as password-expiry
+	Subject string // what stops, in words
+	At      time.Time
+	Why     string
+	Remedy  string // what keeps it going
+}
+
+// Forecast says what will stop before a time, and when and why: what has stopped already and can be mended first, then
+// by time. What stops at a time that nobody here knows comes last, with the zero time. Passwords that have expired or were
+// revoked are over, and not in it.
+func (a *Admin) Forecast(ctx context.Context, now, until time.Time) ([]Stop, error) {
+	var all []Stop
+	for _, look := range []func(context.Context, time.Time) ([]Stop, error){
+		a.passwordStops, a.accountStops, a.credentialStops, a.certificateStops,
+	} {
+		stops, err := look(ctx, now)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, stops...)
+	}
+	all = slices.DeleteFunc(all, func(s Stop) bool { return s.At.After(until) })
+	slices.SortStableFunc(all, func(a, b Stop) int {
+		if a.At.IsZero() != b.At.IsZero() {
+			if a.At.IsZero() {
+				return 1
+			}
+			return -1
+		}
+		return a.At.Compare(b.At)
+	})
+	return all, nil
+}
+
+// passwordStops looks at the app passwords that the configuration has a login for.
+func (a *Admin) passwordStops(ctx context.Context, now time.Time) ([]Stop, error) {
+	passwords, err := a.Passwords(ctx, "")
+	var stops []Stop
+	for _, p := range passwords {
+		mapping, known := a.directory.Lookup(p.Login)
+		over := !p.Revoked.IsZero() || !p.Expires.IsZero() && !now.Before(p.Expires)
+		if known && !over {
+			stops = append(stops, passwordStops(p, mapping)...)
+		}
+	}
+	return stops, err
+}
+
+func passwordStops(p apppassword.Record, mapping auth.Mapping) (stops []Stop) {
+	subject := fmt.Sprintf("app password %s of %s (%s)", p.ID, p.Login, p.Label)
+	mfa := mapping.Policy.MFA
+	renew := "postern password renew " + p.ID
+	if !mfa.Accepts(config.CommandLine) {
+		renew = fmt.Sprintf("the owner proves MFA again, by one of: %s", strings.Join(mfa.Evidence, ", "))
+	}
+	if !p.Expires.IsZero() {
+		stops = append(stops, Stop{"password-expiry", subject, p.Expires, "the password expires",
+			fmt.Sprintf("postern password issue %s, and type the new one into the device", p.Login)})
+	}
+	switch {
+	case !mfa.Accepts(p.Evidence.Method):
+		stops = append(stops, Stop{"evidence-missing", subject, p.Evidence.At,
+			fmt.Sprintf("the policy %s does not accept its evidence, %s", mapping.Policy.Name, p.Evidence.Method), renew})
+	case mfa.MaxAge > 0:
+		stops = append(stops, Stop{"evidence-age", subject, p.Evidence.At.Add(time.Duration(mfa.MaxAge)),
+			fmt.Sprintf("the policy %s lets evidence count for %s", mapping.Policy.Name, mfa.MaxAge), renew})
+	}
+	return stops
+}
+
+// accountStops looks at the accounts whose persons have signed in.
+func (a *Admin) accountStops(ctx context.Context, _ time.Time) ([]Stop, error) {
+	accounts, err := a.state.Store.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var stops []Stop
+	for _, account := range accounts {
+		login := a.loginOf(account)
+		if login == "" {
+			continue
+		}
+		subject := fmt.Sprintf("account %s at %s", account.Name, account.Provider)
+		enroll := "postern user enroll " + login
+		if account.State == store.NeedsSignIn {
+			stops = append(stops, Stop{"sign-in-needed", subject, account.Since, account.Reason, enroll})
+			continue
+		}
+		used, err := a.refreshed(ctx, account)
+		if err != nil {
+			return nil, err
+		}
+		stops = append(stops, Stop{"account-idle", subject, used.Add(refreshIdle),
+			fmt.Sprintf("nobody has used it since %s, and its refresh token ends after 90 days without use", used.Local().Format(time.DateOnly)),
+			"a client signs in with it before; after that, " + enroll})
+	}
+	return stops, nil
+}
+
+// loginOf gives a login of the configuration that an account is for; empty when there is none any more.
+func (a *Admin) loginOf(account store.Account) string {
+	wanted := token.Account{Provider: account.Provider, Grant: token.Delegated, Name: account.Name}
+	for _, mapping := range a.directory.Logins() {
+		if mapping.Account == wanted {
+			return mapping.Login
+		}
+	}
+	if mapping, ok := a.directory.Lookup(account.Name); ok && mapping.Account == wanted {
+		return mapping.Login
+	}
+	return ""
+}
+
+// refreshed gives when an account's refresh token was last used, as far as is known.
+func (a *Admin) refreshed(ctx context.Context, account store.Account) (time.Time, error) {
+	saved, err := a.state.Store.TokenCacheSaved(ctx, store.TokenCacheKey{
+		Provider: account.Provider, TenantID: account.TenantID, Owner: account.ObjectID, Kind: token.KindPublic})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return time.Time{}, err
+	}
+	if saved.Before(account.Since) {
+		saved = account.Since
+	}
+	return saved, nil
+}
+
+// credentialStops looks at what the gateway signs in to the providers with.
+func (a *Admin) credentialStops(context.Context, time.Time) ([]Stop, error) {
+	var stops []Stop
+	for _, name := range slices.Sorted(maps.Keys(a.config.Providers)) {
+		provider := a.config.Providers[name]
+		certificate, err := provider.ClientCertificate()
+		if err != nil {
+			return nil, fmt.Errorf("provider %s: %w", name, err)
+		}
+		switch {
+		case !certificate.IsZero():
+			end, err := notAfter([]byte(certificate.Reveal()))
+			if err != nil {
+				return nil, fmt.Errorf("provider %s: the client certificate: %w", name, err)
+			}
+			stops = append(stops, Stop{"client-certificate", "client certificate of provider " + name, end,
+				"the certificate ends", "add a new one to the app registration, then put it into the file"})
+		case provider.HasCredential():
+			stops = append(stops, Stop{Kind: "client-secret", Subject: "client secret of provider " + name,
+				Why:    "a secret does not carry the date on which it ends; Entra knows it",
+				Remedy: "az ad app credential list --id " + provider.ClientID + " shows it"})
+		}
+	}
+	return stops, nil
+}
+
+// certificateStops looks at the certificates of the listeners.
+func (a *Admin) certificateStops(context.Context, time.Time) ([]Stop, error) {
+	var stops []Stop
+	for _, certificate := range a.config.Certificates {
+		path := certificate.Files.Cert
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		end, err := notAfter(content)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		stops = append(stops, Stop{"gateway-certificate", "certificate " + path, end, "the certificate ends, and clients refuse it",
+			"put a new one into the file; the running gateway takes it up"})
+	}
+	return stops, nil
+}
+
+// notAfter gives when the first certificate of a PEM text ends, which is the owner's; the chain comes behind it.
+func notAfter(text []byte) (time.Time, error) {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return time.Time{}, errors.New("there is no certificate in it")
+		}
+		if block.Type == "CERTIFICATE" {
+			certificate, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return time.Time{}, err
+			}
+			return certificate.NotAfter, nil
+		}
+	}
+}
