@@ -21,6 +21,7 @@ var ways = []struct {
 
 // TestCurlSendsAndReads sends a message with curl and reads it back with curl, in every way of signing in.
 func TestCurlSendsAndReads(t *testing.T) {
+	t.Parallel()
 	curl := need(t, "curl")
 	g := startDemo(t)
 	alice := g.person(t)
@@ -50,5 +51,40 @@ func TestCurlSendsAndReads(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// curlReads stores, lists, finds, flags and reads a message with curl.
+func curlReads(t *testing.T, g *gateway, user login) {
+	curl := need(t, "curl")
+	if err := g.open(t, user).Create("curl", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			run := func(path string, args ...string) string {
+				t.Helper()
+				args = append(append([]string{"--silent", "--show-error", "--max-time", "60", "--cacert", g.CAFile,
+					"--user", user.Login + ":" + user.Password}, way.args...), args...)
+				return command{path: curl, args: append(args, way.imap+"://"+byName(t, way.imapAt(g))+path)}.must(t)
+			}
+			message := letter("bob@fabrikam.example", user.Mailbox, "curl "+way.name, trickyBody)
+			run("/curl", "--upload-file", write(t, t.TempDir(), "message.eml", message))
+			if list := run("/"); !strings.Contains(list, "curl") {
+				t.Errorf("got list\n%swant curl in it", list)
+			}
+			found := run("/curl", "--request", `UID SEARCH SUBJECT "curl `+way.name+`"`)
+			uid := strings.TrimSpace(strings.TrimPrefix(found, "* SEARCH"))
+			if uid == "" || strings.Contains(uid, " ") {
+				t.Fatalf("got search result %q, want one message", found)
+			}
+			run("/curl", "--request", "UID STORE "+uid+` +FLAGS (\Flagged)`)
+			if got := run("/curl", "--request", "UID FETCH "+uid+" (FLAGS)"); !strings.Contains(got, `\Flagged`) {
+				t.Errorf("got %q, want it flagged", got)
+			}
+			if got := run("/curl;UID=" + uid); got != message {
+				t.Errorf("got\n%q\nwant\n%q", got, message)
+			}
+		})
 	}
 }

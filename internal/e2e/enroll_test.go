@@ -83,6 +83,7 @@ func (d *deployment) enroll(t *testing.T, s *simulator, program, login, account 
 // TestEnrolledPerson has a person enrol by device code while the gateway runs, and then use both protocols with her own
 // token. Until then she hears that she has to sign in to Microsoft, and not that her password is wrong.
 func TestEnrolledPerson(t *testing.T) {
+	t.Parallel()
 	program := binary(t, program)
 	s := startSim(t, program)
 	d, g := deploy(t, s, s.upstreams())

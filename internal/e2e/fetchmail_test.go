@@ -8,12 +8,14 @@ import (
 	"testing"
 )
 
-// TestFetchmailFetches has fetchmail fetch the inbox over both protections, keep it, and hand it to a delivery agent.
-func TestFetchmailFetches(t *testing.T) {
+// fetchmailFetches has fetchmail fetch a folder over both protections, keep it, and hand it to a delivery agent.
+func fetchmailFetches(t *testing.T, g *gateway, alice login) {
 	fetchmail := need(t, "fetchmail")
-	g := startDemo(t)
-	alice := g.person(t)
-	put(t, g.open(t, alice), "INBOX", letter("bob@fabrikam.example", alice.Mailbox, "fetchmail", trickyBody))
+	client := g.open(t, alice)
+	if err := client.Create("fetchmail", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, client, "fetchmail", letter("bob@fabrikam.example", alice.Mailbox, "fetchmail", trickyBody))
 	for name, way := range map[string]struct{ address, protect string }{
 		"implicit": {g.IMAPS, "ssl"},
 		"starttls": {g.IMAP, `sslproto "TLS1.2+"`},
@@ -22,7 +24,7 @@ func TestFetchmailFetches(t *testing.T) {
 			home := t.TempDir()
 			delivered := filepath.Join(home, "delivered")
 			config := write(t, home, "fetchmailrc", fmt.Sprintf("poll localhost service %s protocol imap\n"+
-				"  user %q password %q %s sslcertck sslcertfile %q\n  keep fetchall no rewrite mda \"/bin/cat >>%s\"\n",
+				"  user %q password %q %s sslcertck sslcertfile %q\n  folder fetchmail keep fetchall no rewrite mda \"/bin/cat >>%s\"\n",
 				port(t, way.address), alice.Login, alice.Password, way.protect, g.CAFile, delivered))
 			out := command{path: fetchmail, args: []string{"--fetchmailrc", config, "--nosyslog", "--nodetach",
 				"--pidfile", filepath.Join(home, "pid"), "--idfile", filepath.Join(home, "ids")}, home: home}.must(t)

@@ -24,6 +24,7 @@ type introspection struct {
 	mailbox string          // the one mailbox that the application was given
 
 	mu     sync.Mutex
+	home   string   // where Dovecot keeps the mailbox
 	tokens []string // all that were asked about
 }
 
@@ -49,10 +50,7 @@ func startIntrospection(t *testing.T, s *simulator, mailbox string) *introspecti
 // keysURL asks the simulator's discovery document where its keys are.
 func keysURL(t *testing.T, client *http.Client, s *simulator) string {
 	t.Helper()
-	authority := strings.TrimSuffix(s.Authority, "/")
-	if !strings.HasSuffix(authority, "/"+s.provider.Tenant) {
-		authority += "/" + s.provider.Tenant
-	}
+	authority := s.tenantURL()
 	answer, err := client.Get(authority + "/v2.0/.well-known/openid-configuration")
 	if err != nil {
 		t.Fatal(err)
@@ -67,18 +65,35 @@ func keysURL(t *testing.T, client *http.Client, s *simulator) string {
 	return document.Keys
 }
 
+// tenantURL gives where the tenant is at Entra: the authority, with the tenant's name.
+func (s *simulator) tenantURL() string {
+	authority := strings.TrimSuffix(s.Authority, "/")
+	if strings.HasSuffix(authority, "/"+s.provider.Tenant) {
+		return authority
+	}
+	return authority + "/" + s.provider.Tenant
+}
+
 // ServeHTTP answers Dovecot.
 func (i *introspection) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	i.mu.Lock()
 	i.tokens = append(i.tokens, token)
+	home := i.home
 	i.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	answer := map[string]any{"active": true, "username": i.mailbox}
+	answer := map[string]any{"active": true, "username": i.mailbox, "home": home}
 	if err := i.judge(token); !bearer || err != nil {
 		answer = map[string]any{"active": false}
 	}
 	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// keepAt has Dovecot keep the mailbox of every sign-in from now on in a folder.
+func (i *introspection) keepAt(home string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.home = home
 }
 
 // judge says why a token opens no mailbox; nil when it does.

@@ -63,7 +63,13 @@ func (g *gateway) trust(t *testing.T) *tls.Config {
 // open signs in to a mailbox through the gateway, and signs out when the test is over.
 func (g *gateway) open(t *testing.T, user login) *imapclient.Client {
 	t.Helper()
-	client, err := imapclient.DialTLS(g.IMAPS, &imapclient.Options{TLSConfig: g.trust(t)})
+	return g.openWith(t, user, nil)
+}
+
+// openWith is open with a handler for what the server says unasked.
+func (g *gateway) openWith(t *testing.T, user login, unasked *imapclient.UnilateralDataHandler) *imapclient.Client {
+	t.Helper()
+	client, err := imapclient.DialTLS(g.IMAPS, &imapclient.Options{TLSConfig: g.trust(t), UnilateralDataHandler: unasked})
 	if err != nil {
 		t.Fatalf("connecting to %s: %v", g.IMAPS, err)
 	}

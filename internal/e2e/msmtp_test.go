@@ -8,6 +8,7 @@ import (
 
 // TestMsmtpSends sends with msmtp, as sendmail is called by programs, over STARTTLS and implicit TLS.
 func TestMsmtpSends(t *testing.T) {
+	t.Parallel()
 	msmtp := need(t, "msmtp")
 	g := startDemo(t)
 	alice := g.person(t)

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -176,18 +178,30 @@ func eventually(t *testing.T, limit time.Duration, what string, condition func()
 	}
 }
 
-// freeAddress gives a loopback address whose port was free a moment ago, and at which nothing listens now.
+// givenPorts are those that freeAddress has given: port → true.
+var givenPorts sync.Map
+
+// freeAddress gives a loopback address at which nothing listens now, and which no other test is given. Its port is below
+// those that systems use for outgoing connections, so that no client takes it before the server does.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, count = 15000, 15000
+	for range count {
+		port := first + rand.IntN(count)
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue // somebody else's
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return listener.Addr().String()
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return address
+	t.Fatalf("no port from %d on is free", first)
+	return ""
 }
 
 // need gives the path of a tool, or skips the test; where the tools are required it fails the test.

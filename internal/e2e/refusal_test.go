@@ -137,6 +137,7 @@ func refuse(t *testing.T, s *simulator, up upstreams, table []refusal) {
 
 // TestDeniedSignIns holds that all denials of a credential look alike.
 func TestDeniedSignIns(t *testing.T) {
+	t.Parallel()
 	s := startSim(t, binary(t, program))
 	refuse(t, s, s.upstreams(), []refusal{
 		{"wrong password", "imap", aliceWithAWrongPassword, imapDenied, "sign-in", "wrong-password"},
@@ -149,6 +150,7 @@ func TestDeniedSignIns(t *testing.T) {
 
 // TestUpstreamDown has nothing listen where Exchange Online should be, while tokens can be had.
 func TestUpstreamDown(t *testing.T) {
+	t.Parallel()
 	s := startSim(t, binary(t, program))
 	up := s.upstreams()
 	up.imap, up.smtp = freeAddress(t), freeAddress(t)
@@ -162,6 +164,7 @@ func TestUpstreamDown(t *testing.T) {
 // TestTokenEndpointDown has nothing listen where Entra ID should be, while Exchange Online works. The second client is
 // refused from memory: it must hear of it, and be recorded, like the first.
 func TestTokenEndpointDown(t *testing.T) {
+	t.Parallel()
 	s := startSim(t, binary(t, program))
 	up := s.upstreams()
 	up.authority = "https://" + freeAddress(t)
@@ -174,6 +177,7 @@ func TestTokenEndpointDown(t *testing.T) {
 
 // TestTokenEndpointFails has Entra ID answer, and answer with an error of its own making.
 func TestTokenEndpointFails(t *testing.T) {
+	t.Parallel()
 	s := startSim(t, binary(t, program))
 	s.order(t, "faults", map[string]any{"point": "token", "status": 503})
 	refuse(t, s, s.upstreams(), []refusal{

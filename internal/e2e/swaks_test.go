@@ -32,6 +32,7 @@ func swaksArgs(t *testing.T, g *gateway, implicit bool, mechanism string, user l
 
 // TestSwaksSends sends as the copier to the person, with every mechanism and protection.
 func TestSwaksSends(t *testing.T) {
+	t.Parallel()
 	swaks := needSwaks(t)
 	g := startDemo(t)
 	alice, copier := g.person(t), g.copier(t)
@@ -62,6 +63,7 @@ func TestSwaksSends(t *testing.T) {
 
 // TestSwaksIsRefusedWithAWrongPassword holds the refusal to RFC 4954's code for it.
 func TestSwaksIsRefusedWithAWrongPassword(t *testing.T) {
+	t.Parallel()
 	swaks := needSwaks(t)
 	g := startDemo(t)
 	copier := g.copier(t)
