@@ -1,0 +1,10 @@
+package audit
+
+// Catalogue has an event of every kind that there is. A test holds it against the types of this package.
+func Catalogue() []Event {
+	return []Event{
+		SignIn{}, SignInsRefused{}, SessionBegin{}, SessionEnd{}, Message{}, TokenRefreshed{}, TokenRefused{}, AccountEnrolled{},
+		EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
+		GatewayStarted{}, GatewayStopped{},
+	}
+}

@@ -1,0 +1,218 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+)
+
+// clockSlack is how much older than asked for a line has to be for a search to look no further: the clock may have
+// been set between two lines.
+const clockSlack = 24 * time.Hour
+
+// Entry is a line of an audit log.
+type Entry struct {
+	Time time.Time
+	Seq  int64
+	Kind string
+	// Line is the whole line as JSON, without its line end. What strangers wrote stands in it as they wrote it.
+	Line []byte
+}
+
+// Decode reads the fields of the entry's event into an event of its kind, or into any struct with such fields.
+func (e Entry) Decode(into any) error { return json.Unmarshal(e.Line, into) }
+
+// Query says which lines of a log are wanted. The zero value wants them all.
+type Query struct {
+	Who     Who
+	Kinds   []string // any of these
+	Session string   // the session's id
+	Outcome Outcome  // allowed or refused, of the kinds that have one
+	// Since and Until bound the time: not before Since, and before Until. The zero time is no bound.
+	Since, Until time.Time
+	// Limit is how many entries are wanted; 0 means all.
+	Limit int
+	// MaxBytes is how much of the file is read from its end; 0 means all of it.
+	MaxBytes int64
+}
+
+// Who says whom an entry has to be about: any one that is named here. The zero value means anybody.
+type Who struct {
+	Logins    []string // canonical
+	Accounts  []string // as the configuration names them, in lower case
+	ObjectIDs []string // of persons at Entra
+}
+
+// Found says how a search went.
+type Found struct {
+	// Whole says that all that was asked for has been looked at; false when MaxBytes came first.
+	Whole bool
+	// Oldest is the time of the oldest line that was looked at.
+	Oldest time.Time
+	// Unreadable is how many lines were passed over that are not of an audit log: half lines that a crash left.
+	Unreadable int
+}
+
+// Search gives the wanted entries of the log at path to each, the newest first, until each says false. It takes no lock
+// and may be used while the log is written. Text behind the last line end is no line yet, and is not looked at.
+func Search(ctx context.Context, path string, q Query, each func(Entry) bool) (Found, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Found{}, fmt.Errorf("reading the audit log: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return Found{}, fmt.Errorf("reading the audit log: %w", err)
+	}
+	s := search{query: q, filter: q.filter(), each: each, found: Found{Whole: q.MaxBytes == 0 || info.Size() <= q.MaxBytes}}
+	if err := s.run(ctx, file, info.Size()); err != nil {
+		return s.found, fmt.Errorf("reading the audit log %q: %w", path, err)
+	}
+	return s.found, nil
+}
+
+// search is a search under way.
+type search struct {
+	query  Query
+	filter [][][]byte
+	each   func(Entry) bool
+	given  int
+	found  Found
+}
+
+// run reads the lines of a file of size bytes, the last first, as far back as is asked for.
+func (s *search) run(ctx context.Context, file io.ReaderAt, size int64) error {
+	lowest := int64(0)
+	if s.query.MaxBytes > 0 {
+		lowest = max(0, size-s.query.MaxBytes)
+	}
+	return backwards(ctx, file, lowest, size, s.line)
+}
+
+// line looks at one line. It reports whether the search goes on.
+func (s *search) line(line []byte) bool {
+	at, ok := lineTime(line)
+	if !ok {
+		s.found.Unreadable++
+		return true
+	}
+	s.found.Oldest = at
+	q := s.query
+	if !q.Since.IsZero() && at.Before(q.Since.Add(-clockSlack)) {
+		s.found.Whole = true
+		return false
+	}
+	if !q.Since.IsZero() && at.Before(q.Since) || !q.Until.IsZero() && !at.Before(q.Until) || !mayFit(line, s.filter) {
+		return true
+	}
+	e, about, err := parse(line)
+	if err != nil {
+		s.found.Unreadable++
+		return true
+	}
+	if !q.wants(e, about) {
+		return true
+	}
+	e.Line = bytes.Clone(line)
+	s.given++
+	if !s.each(e) || s.given == q.Limit {
+		s.found.Whole = true
+		return false
+	}
+	return true
+}
+
+// lineTime reads the time at the beginning of a line.
+func lineTime(line []byte) (time.Time, bool) {
+	const begin = `{"time":"`
+	if !bytes.HasPrefix(line, []byte(begin)) {
+		return time.Time{}, false
+	}
+	text, _, found := bytes.Cut(line[len(begin):], []byte(`"`))
+	if !found {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, string(text))
+	return at, err == nil
+}
+
+// about is what queries look at.
+type about struct {
+	head
+	Login   string  `json:"login"`
+	Account string  `json:"account"`
+	Object  string  `json:"oid"`
+	Session string  `json:"session"`
+	Outcome string  `json:"outcome"`
+	Logins  []Tally `json:"logins"`
+}
+
+func parse(line []byte) (Entry, about, error) {
+	var a about
+	if err := json.Unmarshal(line, &a); err != nil {
+		return Entry{}, a, err
+	}
+	at, err := time.Parse(time.RFC3339Nano, a.Time)
+	if err == nil && (a.Kind == "" || a.Seq <= 0) {
+		err = errors.New("it has no kind or no number")
+	}
+	return Entry{Time: at, Seq: a.Seq, Kind: a.Kind}, a, err
+}
+
+// wants reports whether an entry is one that is asked for, times apart.
+func (q Query) wants(e Entry, a about) bool {
+	return (len(q.Kinds) == 0 || slices.Contains(q.Kinds, e.Kind)) &&
+		(q.Session == "" || a.Session == q.Session) &&
+		(q.Outcome == "" || a.Outcome == string(q.Outcome)) &&
+		q.Who.concerns(a)
+}
+
+func (w Who) concerns(a about) bool {
+	if len(w.Logins)+len(w.Accounts)+len(w.ObjectIDs) == 0 {
+		return true
+	}
+	named := func(login Tally) bool { return slices.Contains(w.Logins, login.Name) }
+	return slices.Contains(w.Logins, a.Login) || slices.ContainsFunc(a.Logins, named) ||
+		slices.Contains(w.Accounts, a.Account) || slices.Contains(w.ObjectIDs, a.Object)
+}
+
+// filter gives texts that a wanted line has to have: one at least of each list. It is a quick look before a line is
+// parsed, which makes a search ten times as fast.
+func (q Query) filter() [][][]byte {
+	var all [][][]byte
+	add := func(texts ...string) {
+		if len(texts) == 0 {
+			return
+		}
+		list := make([][]byte, len(texts))
+		for i, text := range texts {
+			list[i], _ = json.Marshal(text) // of a string there is no error
+		}
+		all = append(all, list)
+	}
+	add(q.Kinds...)
+	add(slices.Concat(q.Who.Logins, q.Who.Accounts, q.Who.ObjectIDs)...)
+	if q.Session != "" {
+		add(q.Session)
+	}
+	if q.Outcome != "" {
+		add(string(q.Outcome))
+	}
+	return all
+}
+
+func mayFit(line []byte, filter [][][]byte) bool {
+	for _, list := range filter {
+		if !slices.ContainsFunc(list, func(text []byte) bool { return bytes.Contains(line, text) }) {
+			return false
+		}
+	}
+	return true
+}
