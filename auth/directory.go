@@ -12,31 +12,48 @@ import (
 type Directory struct {
 	policies map[string]*config.Policy
 	users    []config.User
-	exact    map[string]int // login in canonical form → index of its user
+	exact    map[string]int // login or alias in canonical form → index of its user
 	domains  map[string]int // domain of a match rule → index of its user
 }
 
 // Mapping is what the directory knows of a login.
 type Mapping struct {
-	Login   string // canonical
+	Login   string // canonical; never an alias
 	Mailbox string
 	Account token.Account
-	Policy  *config.Policy
+	Policy  *config.Policy // with what the entry overrides laid over it
+	Rule    Rule
+}
+
+// Rule is the entry of the configuration that decided.
+type Rule struct {
+	Entry int    // its place in users, from 0
+	Line  int    // where it begins in the file; 0 where there is none
+	Match string // the rule that fits; empty for an entry that names the login
+	Alias string // the alias by which the entry was found; empty for the login itself
 }
 
 // NewDirectory makes the directory of a validated configuration.
 func NewDirectory(c *config.Config) *Directory {
 	d := &Directory{policies: c.Policies, users: c.Users, exact: make(map[string]int), domains: make(map[string]int)}
 	for i, user := range c.Users {
-		index, key := d.exact, Canonical(user.Login)
 		if user.Match != "" {
-			index, key = d.domains, Canonical(strings.TrimPrefix(user.Match, "*@"))
+			addFirst(d.domains, strings.TrimPrefix(user.Match, "*@"), i)
+			continue
 		}
-		if _, taken := index[key]; !taken {
-			index[key] = i
+		addFirst(d.exact, user.Login, i)
+		for _, alias := range user.Aliases {
+			addFirst(d.exact, alias, i)
 		}
 	}
 	return d
+}
+
+// addFirst adds a name to an index, unless an entry before has it.
+func addFirst(index map[string]int, name string, i int) {
+	if _, taken := index[Canonical(name)]; !taken {
+		index[Canonical(name)] = i
+	}
 }
 
 // Canonical gives the form of a login in which it is compared, counted and kept: lower case.
@@ -54,19 +71,27 @@ func (d *Directory) Lookup(login string) (Mapping, bool) {
 	if !ok {
 		return Mapping{}, false
 	}
-	return d.mapping(login, d.users[found]), true
+	return d.mapping(login, found), true
 }
 
 // mapping fills in what the user's entry leaves out: the login is the mailbox, and the mailbox is the account.
-func (d *Directory) mapping(login string, user config.User) Mapping {
+func (d *Directory) mapping(name string, entry int) Mapping {
+	user := d.users[entry]
 	m := Mapping{
-		Login:   login,
+		Login:   name,
 		Mailbox: Canonical(user.Mailbox),
 		Account: token.Account{Provider: user.Provider, Grant: token.Grant(user.Grant)},
 		Policy:  d.policies[user.Policy],
+		Rule:    Rule{Entry: entry, Line: user.Line, Match: user.Match},
+	}
+	if login := Canonical(user.Login); user.Match == "" && login != name {
+		m.Login, m.Rule.Alias = login, name
+	}
+	if user.Effective != nil {
+		m.Policy = user.Effective
 	}
 	if m.Mailbox == "" {
-		m.Mailbox = login
+		m.Mailbox = m.Login
 	}
 	if m.Account.Grant == token.Delegated {
 		if m.Account.Name = Canonical(user.Account); m.Account.Name == "" {
@@ -79,9 +104,9 @@ func (d *Directory) mapping(login string, user config.User) Mapping {
 // Logins gives the logins that the configuration names one by one, in its order.
 func (d *Directory) Logins() []Mapping {
 	var all []Mapping
-	for _, user := range d.users {
+	for i, user := range d.users {
 		if user.Login != "" {
-			all = append(all, d.mapping(Canonical(user.Login), user))
+			all = append(all, d.mapping(Canonical(user.Login), i))
 		}
 	}
 	return all

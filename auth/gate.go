@@ -107,13 +107,14 @@ func wait(ctx context.Context, d time.Duration) {
 // The answer to a denied attempt takes a constant time and a bit of chance, whatever the reason.
 func (g *Gate) SignIn(ctx context.Context, attempt Attempt, open func(context.Context, Grant) error) (Grant, error) {
 	began := g.now()
-	grant, refusal := g.decide(ctx, attempt)
+	login, mapping := g.lookup(attempt.Login)
+	grant, refusal := g.decide(ctx, attempt, login, mapping)
 	if refusal == nil && open != nil {
 		if err := open(ctx, grant); err != nil {
 			refusal = RefusalOf(err)
 		}
 	}
-	if err := g.audit.record(event(attempt, grant, refusal)); err != nil {
+	if err := g.audit.record(event(attempt, login, grant, refusal)); err != nil {
 		refusal = &Refusal{Kind: Unavailable, Reason: AuditUnavailable, Err: errors.Join(err, asError(refusal))}
 	}
 	if refusal != nil {
@@ -135,13 +136,12 @@ func asError(refusal *Refusal) error {
 }
 
 // decide applies the policy to an attempt, unless it is held off: then its secret is not even looked at.
-func (g *Gate) decide(ctx context.Context, attempt Attempt) (Grant, *Refusal) {
-	login := Canonical(attempt.Login)
+func (g *Gate) decide(ctx context.Context, attempt Attempt, login string, mapping *Mapping) (Grant, *Refusal) {
 	check, admitted := g.guesses.Admit(login, attempt.Remote.Addr(), attempt.Secret)
 	if !admitted {
 		return Grant{}, denied(HeldOff)
 	}
-	grant, refusal := g.judge(ctx, attempt, login)
+	grant, refusal := g.judge(ctx, attempt, login, mapping)
 	switch {
 	case refusal == nil:
 		check.Passed()
@@ -153,10 +153,25 @@ func (g *Gate) decide(ctx context.Context, attempt Attempt) (Grant, *Refusal) {
 	return grant, refusal
 }
 
+// lookup gives the login that a typed name is for, under which everything is counted and kept, and its mapping; nil for a
+// name that is not known, which stands for itself.
+func (g *Gate) lookup(typed string) (login string, mapping *Mapping) {
+	m, known := g.directory.Load().Lookup(typed)
+	if !known {
+		return Canonical(typed), nil
+	}
+	return m.Login, &m
+}
+
+// name gives the login that a typed name is for.
+func (g *Gate) name(typed string) string {
+	login, _ := g.lookup(typed)
+	return login
+}
+
 // judge holds an attempt against password and policy. The secret is always checked, so that an unknown login costs what
 // a known one does.
-func (g *Gate) judge(ctx context.Context, attempt Attempt, login string) (Grant, *Refusal) {
-	mapping, known := g.directory.Load().Lookup(login)
+func (g *Gate) judge(ctx context.Context, attempt Attempt, login string, mapping *Mapping) (Grant, *Refusal) {
 	verdict, err := g.passwords.Verify(ctx, login, attempt.Secret)
 	if err != nil {
 		return Grant{}, &Refusal{Kind: Unavailable, Reason: StoreUnavailable, Err: err}
@@ -166,7 +181,7 @@ func (g *Gate) judge(ctx context.Context, attempt Attempt, login string) (Grant,
 	if err != nil {
 		return Grant{}, &Refusal{Kind: Unavailable, Reason: StoreUnavailable, Err: err}
 	}
-	if !known {
+	if mapping == nil {
 		return Grant{}, denied(UnknownLogin)
 	}
 	grant := Grant{
@@ -181,6 +196,9 @@ func (g *Gate) judge(ctx context.Context, attempt Attempt, login string) (Grant,
 		Policy:   mapping.Policy,
 	}
 	reason := why(attempt, mapping.Policy, verdict, g.now())
+	if reason == "" && attempt.Identity != "" && g.name(attempt.Identity) != login {
+		reason = IdentityForbidden // RFC 4616: obeyed or refused; nobody here acts as somebody else
+	}
 	if locked && verdict.Status == apppassword.Valid { // of a wrong password the log says that, as it does of any login's
 		reason = LoginLocked
 	}
@@ -206,8 +224,6 @@ func why(attempt Attempt, policy *config.Policy, verdict apppassword.Verdict, no
 		return EvidenceMissing
 	case policy.MFA.Aged(password.Evidence.At, now):
 		return EvidenceExpired
-	case attempt.Identity != "" && Canonical(attempt.Identity) != Canonical(attempt.Login):
-		return IdentityForbidden // RFC 4616: obeyed or refused; nobody here acts as somebody else
 	case !slices.Contains(policy.Protocols, protocol), !slices.Contains(password.Protocols, protocol):
 		return ProtocolForbidden
 	case attempt.Protocol != IMAP && password.ReadOnly: // whoever may only read may not send
@@ -241,12 +257,12 @@ func within(networks []netip.Prefix, address netip.Addr) bool {
 }
 
 // event is the audit's line of an attempt.
-func event(attempt Attempt, grant Grant, refusal *Refusal) audit.SignIn {
+func event(attempt Attempt, login string, grant Grant, refusal *Refusal) audit.SignIn {
 	e := audit.SignIn{
 		Outcome:   audit.Allowed,
 		Session:   attempt.Session,
 		Protocol:  string(attempt.Protocol),
-		Login:     cut(Canonical(attempt.Login)),
+		Login:     cut(login),
 		Mailbox:   grant.Mailbox,
 		Remote:    attempt.Remote.String(),
 		Mechanism: attempt.Mechanism,
@@ -255,6 +271,9 @@ func event(attempt Attempt, grant Grant, refusal *Refusal) audit.SignIn {
 	}
 	if grant.Mailbox != "" {
 		e.Account = grant.Account.String()
+	}
+	if typed := Canonical(attempt.Login); typed != login {
+		e.Alias = cut(typed)
 	}
 	if attempt.TLS != 0 {
 		e.TLS = tls.VersionName(attempt.TLS)

@@ -41,6 +41,7 @@ type gateFakes struct {
 	policy  *config.Policy
 	verdict apppassword.Verdict // of the right password
 
+	admitted             string // the login that guesses were counted for
 	heldOff, locked      bool
 	verifyErr, recordErr error
 	lockErr              error
@@ -52,7 +53,7 @@ func newGateFakes() *gateFakes {
 		Protocols: []string{"imap", "smtp"}, Evidence: apppassword.Evidence{Method: "totp", At: gateNoon.Add(-time.Hour)}}}
 	f.Gate = NewGate(GateConfig{
 		Directory: NewDirectory(&config.Config{Policies: map[string]*config.Policy{"people": f.policy}, Users: []config.User{
-			{Login: "helpdesk@contoso.example", Account: "alice@contoso.example", Provider: "contoso", Grant: "delegated", Policy: "people"}}}),
+			{Login: "helpdesk@contoso.example", Aliases: []string{"support"}, Account: "alice@contoso.example", Provider: "contoso", Grant: "delegated", Policy: "people"}}}),
 		Passwords: f, Guesses: f, Locks: f, Audit: f,
 		Stamp: func(use apppassword.Use) { f.steps, f.stamps = append(f.steps, "stamp"), append(f.stamps, use) },
 		Now:   func() time.Time { return f.now },
@@ -63,8 +64,8 @@ func newGateFakes() *gateFakes {
 	return f
 }
 
-func (f *gateFakes) Admit(string, netip.Addr, secret.Text) (throttle.Check, bool) {
-	f.steps = append(f.steps, "admit")
+func (f *gateFakes) Admit(login string, _ netip.Addr, _ secret.Text) (throttle.Check, bool) {
+	f.steps, f.admitted = append(f.steps, "admit"), login
 	return throttle.Check{}, !f.heldOff
 }
 
@@ -280,6 +281,23 @@ func TestSignInAllowedAllTheSame(t *testing.T) {
 		if e := f.events[0]; (e.TLS == "") != (attempt.TLS == 0) {
 			t.Errorf("%s: audit has TLS %q", name, e.TLS)
 		}
+	}
+}
+
+// TestAliasIsTheLogin: password, lock, guesses and audit are the login's, whichever of its names is typed, and the audit log
+// has what was typed. A client may also ask to act as either of the two.
+func TestAliasIsTheLogin(t *testing.T) {
+	f, attempt := newGateFakes(), goodAttempt()
+	attempt.Login, attempt.Identity = "Support", helpdesk
+	grant, err := f.SignIn(t.Context(), attempt, f.open(nil))
+	if err != nil || grant.Login != helpdesk || !slices.Equal(f.steps, allowed) {
+		t.Fatalf("got %+v, %v by the steps %q", grant, err, f.steps)
+	}
+	if e := f.events[0]; e.Login != helpdesk || e.Alias != "support" {
+		t.Errorf("audit: got %+v, want the login and what was typed", e)
+	}
+	if f.admitted != helpdesk {
+		t.Errorf("guesses are counted for %q, want the login", f.admitted)
 	}
 }
 

@@ -31,6 +31,11 @@ type Record struct {
 	LastUse   Use // the zero Use means never used
 }
 
+// InForce reports whether the password is neither revoked nor expired. Its policy may still want newer evidence.
+func (r Record) InForce(now time.Time) bool {
+	return r.Revoked.IsZero() && (r.Expires.IsZero() || now.Before(r.Expires))
+}
+
 // Evidence is the recorded proof behind an app password: who vouched for its owner, when, and how.
 type Evidence struct {
 	// Method is how the proof was had, such as totp, passkey, acrs:c1 or command-line.

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -21,12 +23,16 @@ func newUser() *cobra.Command {
 
 func newUserList() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "list",
-		Short:   "List the logins of the configuration and the state of their tokens",
-		Example: "  postern user list",
-		Args:    exactly(0),
+		Use:   "list",
+		Short: "List the logins and their state: who has to sign in, who is locked, when each was last used",
+		Long: `Lists the logins that the configuration names, and those of its match rules of which something is known: whose person has
+signed in, that have app passwords, or that are locked.`,
+		Example: `  postern user list
+  postern user list --needs-sign-in --json | jq -r .login`,
+		Args: exactly(0),
 	}
 	path := configFlag(c)
+	needsSignIn := c.Flags().Bool("needs-sign-in", false, "only those whose person has to sign in, for the first time or again")
 	asJSON := c.Flags().Bool("json", false, "print JSON, one login a line")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		admin, err := openAdmin(c, *path)
@@ -38,57 +44,33 @@ func newUserList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var rows []table.Row
-		for _, u := range users {
-			if *asJSON {
+		if *needsSignIn {
+			users = slices.DeleteFunc(users, func(u gateway.User) bool { return u.State == gateway.Ready })
+		}
+		if *asJSON {
+			for _, u := range users {
 				if err := printJSON(c, userJSON(u)); err != nil {
 					return err
 				}
-				continue
 			}
-			rows = append(rows, table.Row{u.Login, u.Mailbox, u.Account.String(), u.Policy.Name, userState(u), shortTime(u.Since)})
+			return nil
 		}
-		if !*asJSON {
-			printTable(c, table.Row{"login", "mailbox", "account", "policy", "state", "since"}, rows)
+		var rows []table.Row
+		for _, u := range users {
+			rows = append(rows, table.Row{u.Login, u.Mailbox, u.Account.String(), u.Policy.Name, userState(u), shortTime(u.Since), passwordCount(u), shortTime(u.LastUse.At)})
 		}
+		printTable(c, table.Row{"login", "mailbox", "account", "policy", "state", "since", "passwords", "last used"}, rows)
 		return nil
 	}
 	return c
 }
 
-func newUserShow() *cobra.Command {
-	c := &cobra.Command{
-		Use:     "show LOGIN",
-		Short:   "Say what the configuration makes of a login, also of one that a match rule maps",
-		Example: "  postern user show bob@contoso.com",
-		Args:    exactly(1),
+// passwordCount says how many app passwords of a login are in force.
+func passwordCount(u gateway.User) string {
+	if u.Suspended > 0 {
+		return fmt.Sprintf("%d, %d suspended", u.Passwords, u.Suspended)
 	}
-	path := configFlag(c)
-	asJSON := c.Flags().Bool("json", false, "print JSON")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
-		u, err := admin.User(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		if *asJSON {
-			return printJSON(c, userJSON(u))
-		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "login    %s\nmailbox  %s\naccount  %s\npolicy   %s\nstate    %s\n",
-			u.Login, u.Mailbox, u.Account, u.Policy.Name, u.State)
-		if u.Reason != "" {
-			fmt.Fprintf(c.OutOrStdout(), "reason   %s\n", u.Reason)
-		}
-		if u.Lock != nil {
-			fmt.Fprintf(c.OutOrStdout(), "locked   %s by %s %s\n", shortTime(u.Lock.Since), u.Lock.By, u.Lock.Reason)
-		}
-		return err
-	}
-	return c
+	return strconv.Itoa(u.Passwords)
 }
 
 // userState says in a word or two how a login stands.
@@ -96,20 +78,22 @@ func userState(u gateway.User) string {
 	if u.Lock != nil {
 		return "locked"
 	}
-	return u.State
+	return string(u.State)
 }
 
 func userJSON(u gateway.User) map[string]any {
 	line := map[string]any{"login": u.Login, "mailbox": u.Mailbox, "provider": u.Account.Provider,
-		"grant": u.Account.Grant, "policy": u.Policy.Name, "state": u.State}
+		"grant": u.Account.Grant, "policy": u.Policy.Name, "state": u.State, "passwords": u.Passwords, "suspended": u.Suspended}
 	if u.Account.Name != "" {
 		line["account"] = u.Account.Name
 	}
 	if u.Reason != "" {
 		line["reason"] = u.Reason
 	}
-	if !u.Since.IsZero() {
-		line["since"] = u.Since
+	for name, at := range map[string]time.Time{"since": u.Since, "last_used": u.LastUse.At} {
+		if !at.IsZero() {
+			line[name] = at
+		}
 	}
 	if u.Lock != nil {
 		line["locked"] = map[string]any{"since": u.Lock.Since, "by": u.Lock.By, "reason": u.Lock.Reason}

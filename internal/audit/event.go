@@ -31,6 +31,7 @@ type SignIn struct {
 	Session   string  `json:"session"`
 	Protocol  string  `json:"protocol"`
 	Login     string  `json:"login"`
+	Alias     string  `json:"alias,omitempty"` // what the client typed, where that is another name of the login
 	Mailbox   string  `json:"mailbox,omitempty"`
 	Account   string  `json:"account,omitempty"`
 	Remote    string  `json:"remote"`

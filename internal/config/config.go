@@ -83,6 +83,9 @@ type Policy struct {
 	Limits    Limits         `yaml:"limits,omitempty" jsonschema_description:"How much one login may do."`
 	IMAP      IMAP           `yaml:"imap,omitempty" jsonschema_description:"What its logins may do in a mailbox by IMAP."`
 	Send      Send           `yaml:"send,omitempty" jsonschema_description:"What its logins may send."`
+
+	// Origins says where the settings that are set come from: the key of a setting, such as mfa.evidence → its place.
+	Origins map[string]Origin `yaml:"-"`
 }
 
 // IMAP says what a login may do in its mailbox by IMAP. The zero value allows everything.
@@ -132,11 +135,18 @@ type Send struct {
 
 // User maps a login, or every login of a domain, to a mailbox and the account that opens it.
 type User struct {
-	Login    string `yaml:"login,omitempty" jsonschema_description:"The name that the client types: an address, or any name."`
-	Match    string `yaml:"match,omitempty" jsonschema_description:"Instead of login: *@domain, for every login of a domain."`
-	Mailbox  string `yaml:"mailbox,omitempty" jsonschema_description:"The mailbox's address. Default: the login."`
-	Account  string `yaml:"account,omitempty" jsonschema_description:"With a delegated grant, the person whose token opens the mailbox, as their user principal name. Default: the mailbox."`
-	Provider string `yaml:"provider" jsonschema_description:"The name of the provider."`
-	Grant    string `yaml:"grant" jsonschema:"enum=delegated,enum=application" jsonschema_description:"delegated: a person signed in once and consented. application: the gateway asks in its own name."`
-	Policy   string `yaml:"policy" jsonschema_description:"The name of the policy."`
+	Login    string   `yaml:"login,omitempty" jsonschema_description:"The name that the client types: an address, or any name."`
+	Aliases  []string `yaml:"aliases,omitempty" jsonschema_description:"Other names that the client may type instead of the login. They are the same login: its passwords, its limits, its lock."`
+	Match    string   `yaml:"match,omitempty" jsonschema_description:"Instead of login: *@domain, for every login of a domain."`
+	Mailbox  string   `yaml:"mailbox,omitempty" jsonschema_description:"The mailbox's address. Default: the login."`
+	Account  string   `yaml:"account,omitempty" jsonschema_description:"With a delegated grant, the person whose token opens the mailbox, as their user principal name. Default: the mailbox."`
+	Provider string   `yaml:"provider" jsonschema_description:"The name of the provider."`
+	Grant    string   `yaml:"grant" jsonschema:"enum=delegated,enum=application" jsonschema_description:"delegated: a person signed in once and consented. application: the gateway asks in its own name."`
+	Policy   string   `yaml:"policy" jsonschema_description:"The name of the policy."`
+	Override *Policy  `yaml:"override,omitempty" jsonschema_description:"Settings of a policy that are different for this entry. What is left out stays as the policy has it."`
+
+	// Line is where the entry begins in the file; 0 for a configuration that was not read from one.
+	Line int `yaml:"-"`
+	// Effective is the policy with the entry's override laid over it; nil where there is no override.
+	Effective *Policy `yaml:"-"`
 }

@@ -369,3 +369,39 @@ func TestMFA(t *testing.T) {
 		t.Error("a policy without rules refuses evidence")
 	}
 }
+
+// TestOverride: what an entry overrides is laid over its policy, setting by setting, and each setting knows its place.
+func TestOverride(t *testing.T) {
+	content, err := os.ReadFile("testdata/good/override.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse("postern.yaml", content, gallery(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copier, plain := c.Users[0], c.Users[1]
+	if copier.Line != 23 || plain.Line != 32 || plain.Effective != nil {
+		t.Errorf("entries at lines %d and %d, want 23 and 32; the effective policy of the second: %+v", copier.Line, plain.Line, plain.Effective)
+	}
+	if got := c.Policies["device"].Limits.Connections; got != 3 {
+		t.Errorf("the policy itself now has %d connections", got)
+	}
+	got := make(map[string]Setting)
+	for _, setting := range copier.Effective.Settings() {
+		got[setting.Key] = setting
+	}
+	for _, want := range []Setting{
+		{"protocols", "smtp", Origin{false, 17}},
+		{"networks", "10.0.9.0/24, fd00::/8", Origin{true, 30}},
+		{"limits.connections", "", Origin{true, 31}}, // 0: the limit is taken away
+		{"limits.messages_per_minute", "30", Origin{false, 19}},
+		{"mfa.max_age", "90d", Origin{false, 20}},
+		{"mfa.evidence", "command-line", Origin{false, 20}},
+		{"imap.read_only", "", Origin{}},
+	} {
+		if got[want.Key] != want {
+			t.Errorf("got %+v, want %+v", got[want.Key], want)
+		}
+	}
+}

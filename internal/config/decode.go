@@ -131,6 +131,7 @@ func (d *decoder) fill(node ast.Node, into reflect.Value, path string) {
 // leaves are the types that are written as text and read by a function of their own.
 var leaves = map[reflect.Type]func(string) (any, error){
 	reflect.TypeFor[Duration](): func(s string) (any, error) { return ParseDuration(s) },
+	reflect.TypeFor[Date]():     func(s string) (any, error) { return ParseDate(s) },
 	reflect.TypeFor[netip.Prefix](): func(s string) (any, error) {
 		prefix, err := netip.ParsePrefix(s)
 		if err != nil {

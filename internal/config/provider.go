@@ -21,6 +21,7 @@ type Provider struct {
 	ClientSecretFile            string `yaml:"client_secret_file,omitempty" jsonschema_description:"A file with the application's secret. Others may not be able to read it."`
 	ClientSecretEnv             string `yaml:"client_secret_env,omitempty" jsonschema_description:"Instead: an environment variable with the secret."`
 	ClientSecretCredential      string `yaml:"client_secret_credential,omitempty" jsonschema_description:"Instead: the name of a systemd credential with the secret."`
+	ClientSecretExpires         Date   `yaml:"client_secret_expires,omitempty" jsonschema_description:"The day on which the secret ends, such as 2027-03-01, for postern forecast. Entra shows it when the secret is made; the secret itself does not tell."`
 	ClientCertificateFile       string `yaml:"client_certificate_file,omitempty" jsonschema_description:"Instead of a secret: a PEM file with the application's certificate and its RSA key."`
 	ClientCertificateCredential string `yaml:"client_certificate_credential,omitempty" jsonschema_description:"Instead: the name of a systemd credential with certificate and key."`
 

@@ -253,18 +253,25 @@ func (v *validator) policies() {
 	for _, name := range slices.Sorted(maps.Keys(v.config.Policies)) {
 		path, p := "policies."+name, v.config.Policies[name]
 		p.Name = name
+		p.Origins = v.origins(path, p, false)
 		if len(p.Protocols) == 0 {
 			v.wrong(path+".protocols", "missing; want a list of %s", strings.Join(protocols, ", "))
 		}
-		for i, protocol := range p.Protocols {
-			v.oneOf(fmt.Sprintf("%s.protocols[%d]", path, i), protocol, protocols)
-		}
-		v.mfa(path+".mfa", p.MFA)
-		v.passwords(path+".passwords", p.Passwords)
-		v.limits(path+".limits", p.Limits)
-		v.imap(path+".imap", p)
-		v.send(path+".send", p.Send)
+		v.rules(path, p)
+		v.imapInUse(path, p)
 	}
+}
+
+// rules looks at the settings of a policy, or at those that a user overrides.
+func (v *validator) rules(path string, p *Policy) {
+	for i, protocol := range p.Protocols {
+		v.oneOf(fmt.Sprintf("%s.protocols[%d]", path, i), protocol, protocols)
+	}
+	v.mfa(path+".mfa", p.MFA)
+	v.passwords(path+".passwords", p.Passwords)
+	v.limits(path+".limits", p.Limits)
+	v.imap(path+".imap", p.IMAP)
+	v.send(path+".send", p.Send)
 }
 
 func (v *validator) mfa(path string, m MFA) {
@@ -303,8 +310,8 @@ func (v *validator) limits(path string, l Limits) {
 }
 
 // imap looks at the patterns of folders: a slip in one of them must not open more, or less, than was meant.
-func (v *validator) imap(path string, p *Policy) {
-	for i, folder := range p.IMAP.Folders {
+func (v *validator) imap(path string, rules IMAP) {
+	for i, folder := range rules.Folders {
 		name := strings.TrimSuffix(folder, "/*")
 		parts := strings.Split(name, "/")
 		switch at := fmt.Sprintf("%s.folders[%d]", path, i); {
@@ -316,8 +323,12 @@ func (v *validator) imap(path string, p *Policy) {
 			v.wrong(at, "%q is not a folder; want a name such as INBOX or Scans/2026, or Scans/* for all that is below Scans", folder)
 		}
 	}
+}
+
+// imapInUse warns of rules for IMAP where IMAP is not to be had.
+func (v *validator) imapInUse(path string, p *Policy) {
 	if (p.IMAP.ReadOnly || len(p.IMAP.Folders) > 0) && !slices.Contains(p.Protocols, "imap") {
-		v.warn(path, "of no effect: the protocols of this policy do not have imap")
+		v.warn(path+".imap", "of no effect: the protocols of this policy do not have imap")
 	}
 }
 

@@ -54,6 +54,9 @@ const exchangeSessions = 20
 // credential looks at where the application's secret or certificate is, and whether it is there.
 func (v *validator) credential(path string, p *Provider) {
 	p.ClientSecretFile, p.ClientCertificateFile = v.absolute(p.ClientSecretFile), v.absolute(p.ClientCertificateFile)
+	if !p.ClientSecretExpires.IsZero() && len(p.secretSources()) == 0 {
+		v.wrong(path+".client_secret_expires", "there is no secret here; a certificate carries its end itself, so leave this out")
+	}
 	sources := append(p.secretSources(), p.certificateSources()...)
 	if len(sources) > 1 {
 		v.wrong(path+"."+sources[1].key, "the application's credential is named by %s already; keep one of them", sources[0].key)

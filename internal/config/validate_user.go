@@ -12,27 +12,50 @@ import (
 const maxName = 254
 
 func (v *validator) users() {
-	first := make(map[string]int) // login or match in lower case → index of its first entry
-	for i, u := range v.config.Users {
-		path := fmt.Sprintf("users[%d]", i)
-		v.name(path, u)
-		key := strings.ToLower(u.Login + u.Match)
+	first := make(map[string]int) // login, alias or match in lower case → index of its first entry
+	for i := range v.config.Users {
+		u, path := &v.config.Users[i], fmt.Sprintf("users[%d]", i)
+		if at := v.positions[path]; at != nil {
+			u.Line = at.Line
+		}
+		v.name(path, *u)
+		v.aliases(path, *u)
+		v.once(path, i, *u, first)
+		if providers := slices.Sorted(maps.Keys(v.config.Providers)); len(providers) > 0 {
+			v.oneOf(path+".provider", u.Provider, providers)
+		}
+		if policies := slices.Sorted(maps.Keys(v.config.Policies)); len(policies) > 0 && v.oneOf(path+".policy", u.Policy, policies) {
+			v.override(path+".override", u, v.config.Policies[u.Policy])
+		}
+		if v.oneOf(path+".grant", u.Grant, []string{"delegated", "application"}) {
+			v.grant(path, *u)
+		}
+	}
+	v.unreachable(first)
+}
+
+// once reports a name that an entry before has already: what stands for it here would never be used.
+func (v *validator) once(path string, i int, u User, first map[string]int) {
+	for _, name := range append([]string{u.Login + u.Match}, u.Aliases...) {
+		key := strings.ToLower(name)
 		if earlier, taken := first[key]; taken && key != "" {
 			v.wrong(path, "%s is in users[%d] already; the first entry decides, so remove one", key, earlier)
 		} else {
 			first[key] = i
 		}
-		if providers := slices.Sorted(maps.Keys(v.config.Providers)); len(providers) > 0 {
-			v.oneOf(path+".provider", u.Provider, providers)
-		}
-		if policies := slices.Sorted(maps.Keys(v.config.Policies)); len(policies) > 0 {
-			v.oneOf(path+".policy", u.Policy, policies)
-		}
-		if v.oneOf(path+".grant", u.Grant, []string{"delegated", "application"}) {
-			v.grant(path, u)
+	}
+}
+
+// aliases looks at the other names of a login.
+func (v *validator) aliases(path string, u User) {
+	if len(u.Aliases) > 0 && u.Login == "" {
+		v.wrong(path+".aliases", "goes with a login; under match everybody has the name that fits")
+	}
+	for i, alias := range u.Aliases {
+		if !isLogin(alias) {
+			v.wrong(fmt.Sprintf("%s.aliases[%d]", path, i), "want one word of at most %d letters without spaces", maxName)
 		}
 	}
-	v.unreachable(first)
 }
 
 // name looks at what the client types and which mailbox that is.
@@ -85,9 +108,11 @@ func (v *validator) grant(path string, u User) {
 // unreachable warns of logins that a match before them takes.
 func (v *validator) unreachable(first map[string]int) {
 	for i, u := range v.config.Users {
-		_, domain, _ := strings.Cut(strings.ToLower(u.Login), "@")
-		if earlier, ok := first["*@"+domain]; ok && earlier < i && u.Login != "" {
-			v.warn(fmt.Sprintf("users[%d]", i), "never used: %s in users[%d] fits first; put it before that", v.config.Users[earlier].Match, earlier)
+		for _, name := range append([]string{u.Login}, u.Aliases...) {
+			_, domain, _ := strings.Cut(strings.ToLower(name), "@")
+			if earlier, ok := first["*@"+domain]; ok && earlier < i {
+				v.warn(fmt.Sprintf("users[%d]", i), "%s is never used: %s in users[%d] fits first; put it before that", name, v.config.Users[earlier].Match, earlier)
+			}
 		}
 	}
 }

@@ -109,7 +109,7 @@ func (a *Admin) recordIssue(p apppassword.Record) error {
 
 // Passwords gives the app passwords of a login, or all of them for an empty one.
 func (a *Admin) Passwords(ctx context.Context, login string) ([]apppassword.Record, error) {
-	return passwordStore{a.state.Store}.passwords(ctx, auth.Canonical(login))
+	return passwordStore{a.state.Store}.passwords(ctx, a.name(login))
 }
 
 // RevokePassword revokes an app password by its id: it is refused from the next sign-in on. Revoking it once more does
@@ -124,60 +124,6 @@ func (a *Admin) RevokePassword(ctx context.Context, id string) (apppassword.Reco
 		return p, err
 	}
 	return p, a.state.Store.RevokePassword(ctx, id, time.Now())
-}
-
-// User is a login with what is known of its tokens.
-type User struct {
-	auth.Mapping
-	State  string // ready, not enrolled, needs sign-in
-	Reason string // why it needs a sign-in
-	Since  time.Time
-	Lock   *Lock // nil when it is not locked
-}
-
-// Users gives the logins that the configuration names one by one, and those of a match rule that are locked.
-func (a *Admin) Users(ctx context.Context) ([]User, error) {
-	var users []User
-	for _, mapping := range a.directory.Logins() {
-		user, err := a.user(ctx, mapping)
-		if err != nil {
-			return nil, err
-		}
-		users = append(users, user)
-	}
-	return a.addLocked(ctx, users)
-}
-
-// User gives one login, also one that a match rule maps.
-func (a *Admin) User(ctx context.Context, login string) (User, error) {
-	mapping, err := a.mapping(login)
-	if err != nil {
-		return User{}, err
-	}
-	return a.user(ctx, mapping)
-}
-
-func (a *Admin) user(ctx context.Context, mapping auth.Mapping) (User, error) {
-	user := User{Mapping: mapping, State: "ready"}
-	lock, err := a.lock(ctx, mapping.Login)
-	if err != nil {
-		return user, err
-	}
-	user.Lock = lock
-	if mapping.Account.Grant == token.Application {
-		return user, nil
-	}
-	enrolment, enrolled, err := tokenStore{a.state.Store}.find(ctx, mapping.Account)
-	switch {
-	case err != nil:
-		return user, err
-	case !enrolled:
-		user.State = "not enrolled"
-	case enrolment.NeedsSignIn:
-		user.State, user.Reason = "needs sign-in", enrolment.Reason
-	}
-	user.Since = enrolment.Since
-	return user, nil
 }
 
 // Enroll has the person behind a login sign in by the device code flow, and keeps their tokens. show is given the code
@@ -197,6 +143,14 @@ func (a *Admin) Enroll(ctx context.Context, login string, log *slog.Logger, show
 	source := token.NewSource(token.Config{Providers: up.tokens, Store: tokenStore{a.state.Store}, Audit: a.state.Audit, Log: log})
 	defer source.Close()
 	return source.Enroll(ctx, mapping.Account, a.by, show)
+}
+
+// name gives the canonical login that a name is for; one that the configuration does not know stands for itself.
+func (a *Admin) name(typed string) string {
+	if mapping, ok := a.directory.Lookup(typed); ok {
+		return mapping.Login
+	}
+	return auth.Canonical(typed)
 }
 
 // mapping finds what the configuration says of a login.

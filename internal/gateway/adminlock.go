@@ -2,14 +2,11 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
 
-	"postern/auth"
 	"postern/internal/audit"
 	"postern/internal/store"
 )
@@ -50,9 +47,9 @@ func (a *Admin) Lock(ctx context.Context, login, reason string) (l Lock, isNew b
 }
 
 // Unlock takes the lock from a login, also from one that the configuration does not know any more. It gives the login in
-// its canonical form.
+// its canonical form, also for an alias.
 func (a *Admin) Unlock(ctx context.Context, login string) (string, error) {
-	login = auth.Canonical(login)
+	login = a.name(login)
 	switch known, err := a.lock(ctx, login); {
 	case err != nil:
 		return login, err
@@ -68,7 +65,7 @@ func (a *Admin) Unlock(ctx context.Context, login string) (string, error) {
 // lock gives the lock of a login; nil when it has none.
 func (a *Admin) lock(ctx context.Context, login string) (*Lock, error) {
 	row, err := a.state.Store.Lock(ctx, login)
-	if errors.Is(err, store.ErrNotFound) {
+	if isNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -80,24 +77,4 @@ func (a *Admin) lock(ctx context.Context, login string) (*Lock, error) {
 
 func lockOf(row store.Lock) Lock {
 	return Lock{Login: row.Login, Since: row.Since, By: row.By, Reason: row.Reason}
-}
-
-// addLocked adds the locked logins that are not among users, and that the configuration maps.
-func (a *Admin) addLocked(ctx context.Context, users []User) ([]User, error) {
-	locks, err := a.state.Store.Locks(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, row := range locks {
-		mapping, mapped := a.directory.Lookup(row.Login)
-		if !mapped || slices.ContainsFunc(users, func(u User) bool { return u.Login == row.Login }) {
-			continue
-		}
-		user, err := a.user(ctx, mapping)
-		if err != nil {
-			return nil, err
-		}
-		users = append(users, user)
-	}
-	return users, nil
 }

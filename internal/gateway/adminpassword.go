@@ -54,9 +54,14 @@ func acceptsCommandLine(mapping auth.Mapping) error {
 // not, or when the configuration has no such login.
 func (a *Admin) Suspended(p apppassword.Record, now time.Time) string {
 	mapping, known := a.directory.Lookup(p.Login)
-	switch {
-	case !known:
+	if !known {
 		return ""
+	}
+	return suspended(p, mapping, now)
+}
+
+func suspended(p apppassword.Record, mapping auth.Mapping, now time.Time) string {
+	switch {
 	case !mapping.Policy.MFA.Accepts(p.Evidence.Method):
 		return "evidence not accepted"
 	case mapping.Policy.MFA.Aged(p.Evidence.At, now):

@@ -64,8 +64,7 @@ func (a *Admin) passwordStops(ctx context.Context, now time.Time) ([]Stop, error
 	var stops []Stop
 	for _, p := range passwords {
 		mapping, known := a.directory.Lookup(p.Login)
-		over := !p.Revoked.IsZero() || !p.Expires.IsZero() && !now.Before(p.Expires)
-		if known && !over {
+		if known && p.InForce(now) {
 			stops = append(stops, passwordStops(p, mapping)...)
 		}
 	}
@@ -100,10 +99,19 @@ func (a *Admin) accountStops(ctx context.Context, _ time.Time) ([]Stop, error) {
 	if err != nil {
 		return nil, err
 	}
+	logins := make(map[token.Account]string) // account → the first login that is for it
+	for _, mapping := range a.directory.Logins() {
+		if _, taken := logins[mapping.Account]; !taken {
+			logins[mapping.Account] = mapping.Login
+		}
+	}
 	var stops []Stop
 	for _, account := range accounts {
-		login := a.loginOf(account)
-		if login == "" {
+		login := logins[accountOf(account)]
+		if mapping, mapped := a.directory.Lookup(account.Name); login == "" && mapped && mapping.Account == accountOf(account) {
+			login = mapping.Login
+		}
+		if login == "" { // the configuration has none for it any more
 			continue
 		}
 		subject := fmt.Sprintf("account %s at %s", account.Name, account.Provider)
@@ -121,20 +129,6 @@ func (a *Admin) accountStops(ctx context.Context, _ time.Time) ([]Stop, error) {
 			"a client signs in with it before; after that, " + enroll})
 	}
 	return stops, nil
-}
-
-// loginOf gives a login of the configuration that an account is for; empty when there is none any more.
-func (a *Admin) loginOf(account store.Account) string {
-	wanted := token.Account{Provider: account.Provider, Grant: token.Delegated, Name: account.Name}
-	for _, mapping := range a.directory.Logins() {
-		if mapping.Account == wanted {
-			return mapping.Login
-		}
-	}
-	if mapping, ok := a.directory.Lookup(account.Name); ok && mapping.Account == wanted {
-		return mapping.Login
-	}
-	return ""
 }
 
 // refreshed gives when an account's refresh token was last used, as far as is known.
@@ -167,10 +161,14 @@ func (a *Admin) credentialStops(context.Context, time.Time) ([]Stop, error) {
 			}
 			stops = append(stops, Stop{"client-certificate", "client certificate of provider " + name, end,
 				"the certificate ends", "add a new one to the app registration, then put it into the file"})
+		case !provider.ClientSecretExpires.IsZero():
+			stops = append(stops, Stop{"client-secret", "client secret of provider " + name, provider.ClientSecretExpires.Time,
+				"the secret ends, as client_secret_expires says", "az ad app credential reset --append --id " + provider.ClientID +
+					" makes a new one; put it in the place of the old one, and its end into client_secret_expires"})
 		case provider.HasCredential():
 			stops = append(stops, Stop{Kind: "client-secret", Subject: "client secret of provider " + name,
 				Why:    "a secret does not carry the date on which it ends; Entra knows it",
-				Remedy: "az ad app credential list --id " + provider.ClientID + " shows it"})
+				Remedy: "az ad app credential list --id " + provider.ClientID + " shows it; put it into client_secret_expires"})
 		}
 	}
 	return stops, nil

@@ -84,7 +84,27 @@ func TestForecastOfAccountsAndCertificates(t *testing.T) {
 	if got := forecast(4000); got != later {
 		t.Errorf("within 4000 days got %s, want %s", got, later)
 	}
-	if got := a.loginOf(store.Account{Provider: "contoso", Name: "alice@contoso.example"}); got != "helpdesk" {
-		t.Errorf("alice is to sign in for %q, want helpdesk", got)
+	remedies := make(map[string]string)
+	stops, err := a.Forecast(t.Context(), now, now.AddDate(0, 0, 4000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range stops {
+		remedies[s.Subject] = s.Remedy
+	}
+	if got := remedies["account alice@contoso.example at contoso"]; !strings.Contains(got, "postern user enroll helpdesk") {
+		t.Errorf("of alice the forecast says %q, want that helpdesk enrols", got)
+	}
+}
+
+// TestForecastOfSecrets: a secret's end is what the configuration says, or not known.
+func TestForecastOfSecrets(t *testing.T) {
+	a := &Admin{config: &config.Config{Providers: map[string]*config.Provider{
+		"contoso":  {ClientSecretEnv: "SECRET"},
+		"fabrikam": {ClientSecretEnv: "SECRET", ClientSecretExpires: config.Date{Time: noon}},
+	}}}
+	stops, err := a.credentialStops(t.Context(), noon)
+	if err != nil || len(stops) != 2 || !stops[0].At.IsZero() || !stops[1].At.Equal(noon) {
+		t.Errorf("got %+v, %v", stops, err)
 	}
 }
