@@ -16,11 +16,17 @@ import (
 
 	"postern/internal/config"
 	"postern/internal/gateway"
+	"postern/internal/terminal"
 )
 
-// printJSON prints one value as one line of JSON.
+// printJSON prints one value as one line of JSON that is safe for a terminal, too.
 func printJSON(c *cobra.Command, value any) error {
-	return json.NewEncoder(c.OutOrStdout()).Encode(value)
+	line, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", terminal.JSON(line))
+	return err
 }
 
 // printTable prints rows under a header, for people.

@@ -12,6 +12,7 @@ import (
 	"postern/auth/apppassword"
 	"postern/internal/config"
 	"postern/internal/gateway"
+	"postern/internal/terminal"
 )
 
 func newPassword() *cobra.Command {
@@ -27,7 +28,8 @@ func newPasswordIssue() *cobra.Command {
 		Short: "Issue an app password; it is shown once",
 		Example: `  postern password issue copier-3 --label "Copier, 2nd floor" --network 10.0.8.0/24
   postern password issue alice@contoso.com --label Thunderbird --protocol imap --expires 90d
-  postern password issue alice@contoso.com --label "Archive script" --read-only`,
+  postern password issue alice@contoso.com --label "Archive script" --read-only
+  postern password issue ups-1 --label "UPS, cellar" --short --legacy-tls`,
 		Args: exactly(1),
 	}
 	path := configFlag(c)
@@ -36,10 +38,12 @@ func newPasswordIssue() *cobra.Command {
 	networks := c.Flags().StringSlice("network", nil, "from where it is accepted, such as 10.0.8.0/24; default as the policy says")
 	expires := c.Flags().String("expires", "", "how long it is valid, such as 90d; default as long as the policy allows")
 	readOnly := c.Flags().Bool("read-only", false, "for reading by IMAP only: nothing in the mailbox can be changed, and nothing sent")
+	legacyTLS := c.Flags().Bool("legacy-tls", false, "accepted below TLS 1.2 too, on listeners with legacy_tls; for devices that can do no better")
 	short := c.Flags().Bool("short", false, "16 characters instead of 24, for devices that take no more, unless the policy says 24")
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		request := gateway.PasswordRequest{Login: args[0], Label: *label, Protocols: *protocols, ReadOnly: *readOnly, Short: *short}
+		request := gateway.PasswordRequest{Login: args[0], Label: *label, Protocols: *protocols, LegacyTLS: *legacyTLS,
+			ReadOnly: *readOnly, Short: *short}
 		if strings.TrimSpace(*label) == "" {
 			return usageError{fmt.Errorf("name the device or program that the password is for, with --label")}
 		}
@@ -112,7 +116,7 @@ func newPasswordList() *cobra.Command {
 			rows = append(rows, table.Row{r.ID, r.Login, r.Label, access(r), state(admin, r), shortTime(r.Created),
 				shortTime(r.LastUse.At), from(r.LastUse)})
 		}
-		printTable(c, table.Row{"id", "login", "label", "protocols", "state", "issued", "last used", "from"}, rows)
+		printTable(c, table.Row{"id", "login", "label", "use", "state", "issued", "last used", "from"}, rows)
 		return nil
 	}
 	return c
@@ -123,6 +127,9 @@ func access(r apppassword.Record) string {
 	protocols := strings.Join(r.Protocols, ",")
 	if r.ReadOnly {
 		protocols += " read-only"
+	}
+	if r.LegacyTLS {
+		protocols += " legacy-tls"
 	}
 	return protocols
 }
@@ -144,11 +151,15 @@ func state(admin *gateway.Admin, r apppassword.Record) string {
 	return "valid until " + shortTime(r.Expires)
 }
 
+// from says from where a password was last used, and by which client. A stranger chose the client's name.
 func from(use apppassword.Use) string {
-	if !use.From.IsValid() {
+	switch {
+	case !use.From.IsValid():
 		return "–"
+	case use.Client == "":
+		return use.From.String()
 	}
-	return use.From.String()
+	return use.From.String() + " " + terminal.Text(use.Client)
 }
 
 // listJSON prints a line for each password. Times that are not set are left out.
@@ -170,8 +181,11 @@ func listJSON(c *cobra.Command, admin *gateway.Admin, records []apppassword.Reco
 		if r.ReadOnly {
 			line["read_only"] = true
 		}
+		if r.LegacyTLS {
+			line["legacy_tls"] = true
+		}
 		if r.LastUse.From.IsValid() {
-			line["last_used_from"] = r.LastUse.From
+			line["last_used_from"], line["last_used_client"] = r.LastUse.From, r.LastUse.Client
 		}
 		if err := printJSON(c, line); err != nil {
 			return err

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"postern/internal/terminal"
 )
 
 // Field is a field of an entry's event.
@@ -53,49 +53,18 @@ func (e Entry) Text() string {
 	for i, field := range fields {
 		parts[i] = field.Name + "=" + plain(field.Value)
 	}
-	return fmt.Sprintf("%-17s %s", bare(e.Kind), strings.Join(parts, " "))
+	return fmt.Sprintf("%-17s %s", terminal.Word(e.Kind), strings.Join(parts, " "))
 }
 
 // plain writes a value: a string as a person reads it, and the rest as JSON.
 func plain(value json.RawMessage) string {
 	var text string
 	if value[0] != '"' || json.Unmarshal(value, &text) != nil {
-		return string(escape(value))
+		return string(terminal.JSON(value))
 	}
-	return bare(text)
-}
-
-// bare writes a text, in quotes only where it needs them.
-func bare(text string) string {
-	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !unicode.IsPrint(r) }) {
-		return strconv.Quote(text)
-	}
-	return text
+	return terminal.Word(text)
 }
 
 // JSON gives the line as JSON that is safe for a terminal, too. It has the same meaning as Line, and the same bytes unless
 // there are characters in it that do not show.
-func (e Entry) JSON() []byte { return escape(e.Line) }
-
-// escape writes the characters of a JSON text that do not show as escapes. encoding/json leaves those above U+007E as they
-// are, but for two. Outside of strings JSON has none of them.
-func escape(text []byte) []byte {
-	if utf8.Valid(text) && bytes.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return text
-	}
-	escaped := make([]byte, 0, len(text)+16)
-	for len(text) > 0 {
-		r, size := utf8.DecodeRune(text)
-		switch {
-		case unicode.IsPrint(r) && (r != utf8.RuneError || size > 1):
-			escaped = append(escaped, text[:size]...)
-		case r > 0xffff: // as a surrogate pair (RFC 8259 section 7)
-			r -= 0x10000
-			escaped = fmt.Appendf(escaped, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		default:
-			escaped = fmt.Appendf(escaped, `\u%04x`, r)
-		}
-		text = text[size:]
-	}
-	return escaped
-}
+func (e Entry) JSON() []byte { return terminal.JSON(e.Line) }
