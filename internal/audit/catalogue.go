@@ -5,6 +5,6 @@ func Catalogue() []Event {
 	return []Event{
 		SignIn{}, SignInsRefused{}, SessionBegin{}, SessionEnd{}, Message{}, TokenRefreshed{}, TokenRefused{}, AccountEnrolled{},
 		EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
-		GatewayStarted{}, GatewayStopped{},
+		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, GatewayStarted{}, GatewayStopped{},
 	}
 }

@@ -202,6 +202,34 @@ type SessionsCut struct {
 	By    string `json:"by"`
 }
 
+// PortalSignIn is an attempt to sign in to the portal that came back from the provider.
+type PortalSignIn struct {
+	Outcome  Outcome `json:"outcome"`
+	Reason   string  `json:"reason,omitempty"` // why refused
+	Detail   string  `json:"detail,omitempty"` // the provider's own word for it
+	Provider string  `json:"provider"`
+	Username string  `json:"username,omitempty"`
+	TenantID string  `json:"tid,omitempty"`
+	ObjectID string  `json:"oid,omitempty"`
+	Role     string  `json:"role,omitempty"`
+	Evidence string  `json:"evidence,omitempty"` // methods that the sign-in itself proved
+	Remote   string  `json:"remote"`
+}
+
+// PortalSignOut is a person who signed out of the portal.
+type PortalSignOut struct {
+	Everywhere bool   `json:"everywhere,omitempty"` // in all browsers
+	By         string `json:"by"`
+}
+
+// PortalRefused is a request to the portal that its sender's role does not allow.
+type PortalRefused struct {
+	Permission string `json:"permission"`
+	Method     string `json:"method"`
+	Path       string `json:"path"`
+	By         string `json:"by"`
+}
+
 // GatewayStarted is a gateway that accepts connections.
 type GatewayStarted struct {
 	Version   string   `json:"version"`
@@ -229,6 +257,9 @@ func (PasswordRevoked) Kind() string  { return "password-revoked" }
 func (LoginLocked) Kind() string      { return "login-locked" }
 func (LoginUnlocked) Kind() string    { return "login-unlocked" }
 func (SessionsCut) Kind() string      { return "sessions-cut" }
+func (PortalSignIn) Kind() string     { return "portal-sign-in" }
+func (PortalSignOut) Kind() string    { return "portal-sign-out" }
+func (PortalRefused) Kind() string    { return "portal-refused" }
 func (GatewayStarted) Kind() string   { return "gateway-started" }
 func (GatewayStopped) Kind() string   { return "gateway-stopped" }
 
@@ -247,5 +278,8 @@ func (PasswordRevoked) Privileged() bool  { return true }
 func (LoginLocked) Privileged() bool      { return true }
 func (LoginUnlocked) Privileged() bool    { return true }
 func (SessionsCut) Privileged() bool      { return true }
+func (PortalSignIn) Privileged() bool     { return true }
+func (PortalSignOut) Privileged() bool    { return true }
+func (PortalRefused) Privileged() bool    { return true }
 func (GatewayStarted) Privileged() bool   { return true }
 func (GatewayStopped) Privileged() bool   { return true }

@@ -25,6 +25,7 @@ type Config struct {
 	Certificates []Certificate        `yaml:"certificates,omitempty" jsonschema_description:"The certificates that listeners show. The one that fits the name that the client asked for is chosen."`
 	Providers    map[string]*Provider `yaml:"providers" jsonschema_description:"Where tokens come from and where mail goes, by a name of your choice."`
 	Listeners    []Listener           `yaml:"listeners" jsonschema_description:"The addresses on which clients are served."`
+	Portal       *Portal              `yaml:"portal,omitempty" jsonschema_description:"The pages on which people get their app passwords and administrators look after logins. Without it there are none."`
 	Policies     map[string]*Policy   `yaml:"policies" jsonschema_description:"Sets of rules for sessions, by a name of your choice."`
 	Users        []User               `yaml:"users" jsonschema_description:"Which login is for which mailbox. The first entry that fits a login decides."`
 

@@ -45,6 +45,7 @@ type Gateway struct {
 	gate      *auth.Gate
 	sessions  session.Register
 	listeners []*listener
+	portal    *portal      // nil where there is none
 	admin     *adminSocket // nil where there is none
 
 	stop      func() // tells every dialogue to come to an end
@@ -129,6 +130,13 @@ func (g *Gateway) listen(certificates *certs.Store, serve map[string]server, ver
 		g.listeners = append(g.listeners, l)
 		addresses = append(addresses, fmt.Sprintf("%s %s %s", c.Protocol, c.TLS, l.Addr()))
 	}
+	if g.config.Portal != nil {
+		var err error
+		if g.portal, err = g.openPortal(certificates, admission); err != nil {
+			return fmt.Errorf("portal %s: %w", g.config.Portal.Address, err)
+		}
+		addresses = append(addresses, "https implicit "+g.portal.listener.Addr().String())
+	}
 	withdrawn, err := watchWithdrawals(context.Background(), g.state.Store, &g.sessions, g.log)
 	if err != nil {
 		return err
@@ -145,6 +153,9 @@ func (g *Gateway) listen(certificates *certs.Store, serve map[string]server, ver
 	g.stop = cancel
 	for _, l := range g.listeners {
 		g.wait.Go(func() { l.run(ctx) })
+	}
+	if g.portal != nil {
+		g.wait.Go(func() { g.portal.run(g.log) })
 	}
 	g.wait.Go(func() { g.watchCertificates(ctx, certificates) })
 	g.wait.Go(func() { returnMemory(ctx) })
@@ -204,6 +215,14 @@ func (g *Gateway) Addresses() []Address {
 	return all
 }
 
+// Portal gives the URL of the portal, empty where there is none.
+func (g *Gateway) Portal() string {
+	if g.portal == nil {
+		return ""
+	}
+	return g.portal.url
+}
+
 // Stop takes the gateway down: no new connections; those who have not signed in, and SMTP clients between two messages,
 // are told; a message on its way is finished; IMAP sessions go on until ctx ends, and are cut off then.
 func (g *Gateway) Stop(ctx context.Context) error {
@@ -226,8 +245,9 @@ func (g *Gateway) Stop(ctx context.Context) error {
 		<-drained
 	}
 	g.stopWatch()
+	err := g.closePortal(ctx)
 	g.wait.Wait()
-	return errors.Join(g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.close())
+	return errors.Join(err, g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.close())
 }
 
 // stopAccepting closes the listeners and tells every dialogue to come to an end.
@@ -243,12 +263,22 @@ func (g *Gateway) stopAccepting() {
 	}
 }
 
+// closePortal ends the portal, if there is one.
+func (g *Gateway) closePortal(ctx context.Context) error {
+	if g.portal == nil {
+		return nil
+	}
+	return g.portal.close(ctx)
+}
+
 // close closes what build has made, in the opposite order.
 func (g *Gateway) close() error {
 	g.stopAccepting()
-	var err error
+	ended, cancel := context.WithCancel(context.Background())
+	cancel() // nobody is to be waited for any more
+	err := g.closePortal(ended)
 	if g.gate != nil {
-		err = g.gate.Close()
+		err = errors.Join(err, g.gate.Close())
 	}
 	if g.guesses != nil {
 		g.guesses.Close()

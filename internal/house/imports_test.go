@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"cmd/postern": {"auth/apppassword", "auth/token", "certs", "internal/audit", "internal/config", "internal/gateway", "internal/sim", "internal/terminal"},
 
 	"internal/gateway": {"auth", "auth/apppassword", "auth/token", "certs", "imapproxy", "internal/audit", "internal/config",
-		"internal/front", "internal/keys", "internal/relay", "internal/secret", "internal/session", "internal/store", "internal/throttle", "smtpproxy"},
+		"internal/front", "internal/keys", "internal/relay", "internal/secret", "internal/session", "internal/store", "internal/throttle", "internal/web", "smtpproxy"},
 
 	// The measuring program, which is no part of the product.
 	"internal/bench": {"certs", "internal/sim", "internal/sim/entra"},
@@ -47,6 +47,7 @@ var allowed = map[string][]string{
 	"internal/store/storetest": {"internal/store"},
 	"internal/terminal":        {},
 	"internal/throttle":        {"internal/secret"},
+	"internal/web":             {"internal/audit", "internal/config"},
 	"internal/wire":            {},
 
 	"internal/sim":          {"internal/secret", "internal/sim/entra", "internal/sim/exchange", "internal/sim/tenant"},

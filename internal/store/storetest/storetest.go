@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"text of strangers is stored safely", strangeText},
 		{"logins are locked and unlocked", locks},
 		{"withdrawals are told in their order", withdrawals},
+		{"sessions of the portal are found, changed and ended", portalSessions},
 		{"token caches are kept apart", tokenCaches},
 		{"a token cache is what was saved last", tokenCacheReplaced},
 		{"accounts are found and listed", accounts},
