@@ -32,7 +32,7 @@ type dialogue struct {
 	bad      int    // commands that made no sense
 	refusals int    // attempts to sign in that were refused
 
-	session func() // goes on with the session of a client that has signed in; nil before
+	session func(ended func()) // goes on with the session of a client that has signed in; nil before
 }
 
 func newDialogue(p *Proxy, conn *front.Conn) *dialogue {

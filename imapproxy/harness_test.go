@@ -135,7 +135,9 @@ func (w *world) connectAccepted(m mode, accepted time.Time) *client {
 			}
 		}
 		if session := w.proxy.Serve(w.ctx, conn); session != nil {
-			session()
+			over := make(chan struct{})
+			session(func() { close(over) })
+			<-over
 		}
 	})
 	if m == implicit {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"postern/auth"
 	"postern/auth/token"
@@ -90,12 +91,41 @@ func (j *junction) cut(cause string) {
 	}
 }
 
-// run carries the session from its tagged OK to its end, and records that.
-func (j *junction) run(ok string, grant auth.Grant) {
-	defer j.close()
+// run sends the last line of the dialogue, joins the two connections, and returns. Once both have ended, that is recorded,
+// and then ended is called.
+func (j *junction) run(ok string, grant auth.Grant, ended func()) {
 	d := j.dialogue
 	started := d.proxy.Now()
-	ending := j.relay(ok, grant)
+	if err := d.send(ok); err != nil {
+		j.end(audit.SessionEnd{Cause: j.endCause(relay.Result{End: relay.ClientEnded})}, grant, started)
+		ended()
+		return
+	}
+	fromClient, fromUpstream, counts := filters(grant)
+	relay.Start(
+		relay.Side{Conn: d.conn.Conn, Ahead: d.in.Drain(), Filter: fromClient},
+		relay.Side{Conn: j.upstream.conn, Ahead: j.upstream.in.Drain(), Filter: fromUpstream},
+		func(result relay.Result) {
+			defer ended()
+			j.complain(result.Err)
+			j.end(audit.SessionEnd{Cause: j.endCause(result), Received: result.Received, Sent: result.Sent, Commands: *counts}, grant, started)
+		})
+}
+
+// complain tells the log what broke a session.
+func (j *junction) complain(err error) {
+	var fault *relay.Fault
+	if errors.As(err, &fault) {
+		j.dialogue.log.Error("session ended by a fault of the gateway's own; please report it", "panic", fault.Panic, "stack", string(fault.Stack))
+	} else if err != nil {
+		j.dialogue.log.Debug("relay broke", "error", err)
+	}
+}
+
+// end closes what is open and records the end of the session.
+func (j *junction) end(ending audit.SessionEnd, grant auth.Grant, started time.Time) {
+	defer j.close()
+	d := j.dialogue
 	duration := d.proxy.Now().Sub(started)
 	ending.Duration = duration.Milliseconds()
 	ending.Session, ending.Protocol, ending.Login, ending.Mailbox = d.conn.Session, string(auth.IMAP), grant.Login, grant.Mailbox
@@ -104,22 +134,6 @@ func (j *junction) run(ok string, grant auth.Grant) {
 	}
 	d.log.Info("session ended", "login", grant.Login, "cause", ending.Cause, "duration", duration,
 		"received", ending.Received, "sent", ending.Sent)
-}
-
-// relay sends the last line of the dialogue, joins the two connections until both have ended, and says how it went.
-func (j *junction) relay(lastLine string, grant auth.Grant) audit.SessionEnd {
-	d := j.dialogue
-	if err := d.send(lastLine); err != nil {
-		return audit.SessionEnd{Cause: j.endCause(relay.Result{End: relay.ClientEnded})}
-	}
-	fromClient, fromUpstream, counts := filters(grant)
-	result := relay.Run(
-		relay.Side{Conn: d.conn.Conn, Ahead: d.in.Drain(), Filter: fromClient},
-		relay.Side{Conn: j.upstream.conn, Ahead: j.upstream.in.Drain(), Filter: fromUpstream})
-	if result.Err != nil {
-		d.log.Debug("relay broke", "error", result.Err)
-	}
-	return audit.SessionEnd{Cause: j.endCause(result), Received: result.Received, Sent: result.Sent, Commands: *counts}
 }
 
 // filters gives what stands between the two sides of a session, and where it counts the client's commands: a tap, or a

@@ -73,11 +73,12 @@ func New(config Config) *Proxy {
 	return &Proxy{Config: config, backoff: newBackoff(config.Now)}
 }
 
-// Serve holds the dialogue with one client. For a client that signs in it gives the function that carries the session to
-// its end: called on a goroutine of its own, it does without the stack that the handshake and the dialogue have grown.
-// For one that does not, it closes the connection and gives nil. When ctx ends, a client that has not signed in is told
-// so; a session that has begun is cut by the register of sessions.
-func (p *Proxy) Serve(ctx context.Context, conn *front.Conn) (session func()) {
+// Serve holds the dialogue with one client. For a client that signs in it gives the function that begins its session:
+// called on a goroutine of its own, it does without the stack that the handshake and the dialogue have grown, and returns
+// soon; ended is called when the session is over. For a client that does not sign in, Serve closes the connection and
+// gives nil. When ctx ends, a client that has not signed in is told so; a session that has begun is cut by the register
+// of sessions.
+func (p *Proxy) Serve(ctx context.Context, conn *front.Conn) (session func(ended func())) {
 	d := newDialogue(p, conn)
 	d.run(ctx)
 	if d.session == nil {

@@ -174,7 +174,7 @@ func (d *dialogue) signIn(ctx context.Context, tag, command string, c credential
 	d.log.Info("signed in", "login", grant.Login, "mailbox", grant.Mailbox)
 	ok := fmt.Sprintf("%s OK [CAPABILITY %s] %s completed", tag, strings.Join(junction.upstream.capabilities, " "), command)
 	d.conn.SignedIn()
-	d.session = func() { junction.run(ok, grant) }
+	d.session = func(ended func()) { junction.run(ok, grant, ended) }
 	return errDone
 }
 

@@ -3,7 +3,6 @@ package imapproxy
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -57,6 +56,7 @@ func openMailbox(ctx context.Context, upstream Upstream, user string, access sec
 	// A deadline in the past wakes every read and write that ctx no longer waits for.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	err = m.open(user, access)
+	m.told = nil // an open mailbox is kept for long, and its words are the client's
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -74,7 +74,7 @@ func dial(ctx context.Context, upstream Upstream) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("IMAP: %w", err)
 	}
-	encrypted := tls.Client(relay.Wrap(conn), upstream.TLS)
+	encrypted := relay.Client(relay.Wrap(conn), upstream.TLS)
 	if err := encrypted.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("IMAP at %s: TLS: %w", upstream.Address, err)

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -41,11 +42,16 @@ func run(ctx context.Context) error {
 	rounds := flag.Int("rounds", 3, "interleaved rounds; the medians count")
 	span := flag.Duration("span", 2*time.Second, "how long one measurement takes")
 	sessions := flag.Int("sessions", 400, "idle sessions for the memory figures")
+	only := flag.String("only", "", "measure only what fits this expression, such as 'idle.*/(floor|postern)'; default: everything")
 	flag.Parse()
+	pick, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
 	if os.Getenv(roleVariable) == "" {
 		return runPinned(ctx)
 	}
-	return measureAll(ctx, settings{*binary, *rounds, *span, *sessions})
+	return measureAll(ctx, settings{*binary, *rounds, *span, *sessions, pick})
 }
 
 // runPinned runs this program once more on the first processor.
@@ -66,6 +72,7 @@ type settings struct {
 	rounds   int
 	span     time.Duration
 	sessions int
+	only     *regexp.Regexp // of a figure, a slash and a target
 }
 
 // measurement gives one value or two, each with a name and a unit.
@@ -87,6 +94,9 @@ func measureAll(ctx context.Context, s settings) error {
 			for _, t := range w.targets {
 				if ctx.Err() != nil {
 					return ctx.Err()
+				}
+				if !s.only.MatchString(m.names[0] + "/" + t.name) {
+					continue
 				}
 				fmt.Fprintf(os.Stderr, "\rround %d of %d: %-40s %-12s", round+1, s.rounds, m.names[0], t.name)
 				values, err := m.measure(t, s)

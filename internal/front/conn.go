@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"postern/internal/relay"
 )
 
 const (
@@ -49,7 +51,7 @@ func New(conn net.Conn, session string, accepted time.Time) *Conn {
 func (c *Conn) Handshake(ctx context.Context, config *tls.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 	defer cancel()
-	encrypted := tls.Server(c.Conn, config)
+	encrypted := relay.Server(c.Conn, config)
 	// HandshakeContext closes the connection when ctx ends.
 	if err := encrypted.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)

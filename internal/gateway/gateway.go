@@ -100,7 +100,7 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 		"imap": {busy: imapproxy.Busy, serve: imapproxy.New(imapproxy.Config{
 			Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
 		}).Serve},
-		"smtp": {busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func() {
+		"smtp": {busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func(func()) {
 			submission.Serve(ctx, conn)
 			return nil
 		}},

@@ -44,9 +44,9 @@ type listener struct {
 
 // server is a protocol's.
 type server struct {
-	// serve holds the dialogue with a client. What it gives, unless that is nil, carries the client's session to its end,
-	// and is called on a goroutine of its own.
-	serve func(context.Context, *front.Conn) (session func())
+	// serve holds the dialogue with a client. What it gives, unless that is nil, begins the client's session, is called on a
+	// goroutine of its own, and sees to it that ended is called when the session is over.
+	serve func(context.Context, *front.Conn) (session func(ended func()))
 	// busy is what a client hears in clear that there is no place for.
 	busy string
 }
@@ -124,16 +124,30 @@ func (l *listener) forget(conn net.Conn) {
 func (l *listener) handle(ctx context.Context, raw net.Conn, place *place) {
 	conn := front.New(relay.Wrap(raw), newSessionID(), l.now())
 	conn.OnSignIn = place.signedIn
-	var session func()
+	var session func(ended func())
 	l.contain(conn, func() { session = l.hold(ctx, conn) })
 	if session == nil {
 		l.forget(raw)
 		return
 	}
-	l.wait.Go(func() {
-		defer l.forget(raw)
-		l.contain(conn, session)
+	l.wait.Add(1)
+	ended := sync.OnceFunc(func() {
+		l.forget(raw)
+		l.wait.Done()
 	})
+	go l.begin(conn, session, ended)
+}
+
+// begin has a session begin. One that fails in that is over.
+func (l *listener) begin(conn *front.Conn, session func(ended func()), ended func()) {
+	begun := false
+	l.contain(conn, func() {
+		session(ended)
+		begun = true
+	})
+	if !begun {
+		ended()
+	}
 }
 
 // contain has a panic end one session only (threat model I-32).
@@ -148,7 +162,7 @@ func (l *listener) contain(conn *front.Conn, do func()) {
 }
 
 // hold secures the connection as the listener's configuration says, and holds the dialogue.
-func (l *listener) hold(ctx context.Context, conn *front.Conn) (session func()) {
+func (l *listener) hold(ctx context.Context, conn *front.Conn) (session func(ended func())) {
 	log := l.log.With("session", conn.Session, "remote", conn.Remote.String())
 	if !l.admits(conn.Remote.Addr()) {
 		log.Info("connection from outside the listener's networks", "listener", l.config.Address)

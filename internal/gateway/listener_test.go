@@ -22,7 +22,7 @@ type entrance struct {
 
 func newEntrance(t *testing.T, mode config.TLSMode, limits config.ConnectionLimits) *entrance {
 	t.Helper()
-	serve := func(_ context.Context, conn *front.Conn) func() {
+	serve := func(_ context.Context, conn *front.Conn) func(func()) {
 		_, _ = io.WriteString(conn, "* OK\r\n")
 		in := bufio.NewReader(conn)
 		if line, err := in.ReadString('\n'); err != nil || line != "IN\r\n" {
@@ -31,7 +31,8 @@ func newEntrance(t *testing.T, mode config.TLSMode, limits config.ConnectionLimi
 		}
 		conn.SignedIn()
 		_, _ = io.WriteString(conn, "OK\r\n")
-		return func() {
+		return func(ended func()) {
+			defer ended()
 			_, _ = io.Copy(io.Discard, in)
 			_ = conn.Close()
 		}

@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 
 	"internal/audit":   {"internal/terminal"},
 	"internal/config":  {"internal/secret"},
-	"internal/front":   {},
+	"internal/front":   {"internal/relay"},
 	"internal/keys":    {},
 	"internal/relay":   {},
 	"internal/sasl":    {"internal/secret"},

@@ -18,6 +18,8 @@ type Conn struct {
 
 	// impatient makes Read return errNothing instead of waiting.
 	impatient bool
+	// records is what Read keeps to; nil where there is no TLS above.
+	records *records
 
 	// The arguments and results of what follows, which are kept as values because a closure for each read would be an
 	// allocation for each read.
@@ -71,9 +73,22 @@ func ignoringEINTR(call func() (int, error)) (int, error) {
 
 // Read reads what there is; while a relay drains the connection it returns errNothing rather than wait.
 func (c *Conn) Read(p []byte) (int, error) {
-	if !c.impatient {
-		return c.TCPConn.Read(p)
+	if c.records == nil || len(p) == 0 {
+		return c.readSocket(p)
 	}
+	return c.records.read(p, c)
+}
+
+// readSocket is Read without regard to records.
+func (c *Conn) readSocket(p []byte) (int, error) {
+	if c.impatient {
+		return c.readNow(p)
+	}
+	return c.TCPConn.Read(p)
+}
+
+// readNow reads what there is, or returns errNothing.
+func (c *Conn) readNow(p []byte) (int, error) {
 	c.into = p
 	err := c.raw.Read(c.readOnce)
 	c.into = nil

@@ -11,8 +11,10 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -74,43 +76,88 @@ type Result struct {
 	Tail []byte
 }
 
-// Run relays between a client and upstream until both directions have ended, and closes both connections. To cut it
+// Run is [Start] for those who wait for the end.
+func Run(client, upstream Side) Result {
+	done := make(chan Result, 1)
+	Start(client, upstream, func(result Result) { done <- result })
+	return <-done
+}
+
+// Start relays between a client and upstream until both directions have ended, closes both connections, and then calls
+// done, on a goroutine of the relay's own: none waits for the end of a session in which nothing moves. To cut a relay
 // short, close the connections.
 //
 // When one side ends, the other is told so by a half-close, and has a few seconds, longer while its bytes still flow,
 // for its last words. Nothing is sent to either side that the other has not sent.
-func Run(client, upstream Side) Result {
+func Start(client, upstream Side, done func(Result)) {
 	_ = client.Conn.SetDeadline(time.Time{})
 	_ = upstream.Conn.SetDeadline(time.Time{})
-	up := direction{from: client, to: upstream.Conn}
-	down := direction{from: upstream, to: client.Conn, keepTail: true}
-	// Two channels, because the answer to a half-close may be quicker than the report of it.
-	ended, finished := make(chan *direction, 2), make(chan struct{}, 2)
-	up.ended, up.finished = ended, finished
-	down.ended, down.finished = ended, finished
-	go up.run()
-	go down.run()
+	r := &relay{done: done, running: 2}
+	r.up = direction{relay: r, from: client, to: upstream.Conn, sock: socket(client.Conn)}
+	r.down = direction{relay: r, from: upstream, to: client.Conn, sock: socket(upstream.Conn), keepTail: true}
+	go r.up.begin()
+	go r.down.begin()
+}
 
-	first := <-ended
-	other := &up
-	if first == &up {
-		other = &down
-	}
-	limit := time.AfterFunc(lastWords, func() { hangUp(client.Conn, upstream.Conn) })
-	other.extend(limit)
-	<-finished
-	<-finished
-	limit.Stop()
-	if up.writeFailed {
-		discard(client.Conn)
-	}
-	hangUp(client.Conn, upstream.Conn)
+// relay is two directions between the same connections.
+type relay struct {
+	up, down direction
+	done     func(Result)
 
-	result := Result{Received: up.moved, Sent: down.moved, Err: first.err, Tail: down.tail}
-	if first.source() == upstream.Conn {
+	mu      sync.Mutex
+	running int         // directions that the other side has not been told the end of
+	first   *direction  // the one that ended first; nil while both go on
+	limit   *time.Timer // hangs up, and is put off whenever bytes move; nil while both directions go on
+}
+
+// ended takes note of a direction that has ended, and gives the other one its time for last words.
+func (r *relay) ended(d *direction) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.first == nil {
+		r.first = d
+		r.limit = time.AfterFunc(lastWords, r.hangUp)
+	}
+}
+
+// moved takes note of bytes that were sent.
+func (r *relay) moved() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.limit != nil {
+		r.limit.Reset(lastWords)
+	}
+}
+
+// finished takes note of a direction whose end the other side knows, and concludes after the second.
+func (r *relay) finished() {
+	r.mu.Lock()
+	r.running--
+	last := r.running == 0
+	r.mu.Unlock()
+	if last {
+		r.conclude()
+	}
+}
+
+// conclude closes the connections and reports.
+func (r *relay) conclude() {
+	r.limit.Stop()
+	if r.up.writeFailed {
+		discard(r.up.from.Conn)
+	}
+	r.hangUp()
+	result := Result{Received: r.up.moved, Sent: r.down.moved, Err: r.first.err, Tail: r.down.tail}
+	if r.first.source() == r.down.from.Conn {
 		result.End = UpstreamEnded
 	}
-	return result
+	r.done(result)
+}
+
+// hangUp closes both connections. A TLS close tells the peer, unless a write is under way.
+func (r *relay) hangUp() {
+	_ = r.up.from.Conn.Close()
+	_ = r.down.from.Conn.Close()
 }
 
 // discard reads away, for a moment, what a client still sends to an upstream that is gone: closing a connection with
@@ -120,30 +167,20 @@ func discard(client net.Conn) {
 	_, _ = io.Copy(io.Discard, client)
 }
 
-// hangUp closes both connections. A TLS close tells the peer, unless a write is under way.
-func hangUp(a, b net.Conn) {
-	_ = a.Close()
-	_ = b.Close()
-}
-
 // direction is one half of a relay.
 type direction struct {
+	relay    *relay
 	from     Side
 	sock     *Conn // below from; nil where there is none
 	to       net.Conn
 	keepTail bool
-	ended    chan<- *direction  // gets the direction when it has ended
-	finished chan<- struct{}    // gets an element when the other side knows as well
 	send     func([]byte) error // write, as a value made once; for a filter
 
-	// Known when the direction has finished.
+	// Known when the direction has ended.
 	moved       int64
 	err         error
 	writeFailed bool
 	tail        []byte
-
-	mu    sync.Mutex
-	limit *time.Timer // put off whenever bytes move; nil while both directions run
 }
 
 // source gives the connection whose end, or break, ended the direction.
@@ -154,21 +191,45 @@ func (d *direction) source() net.Conn {
 	return d.from.Conn
 }
 
-// run moves bytes until an end or an error, and then reports.
-func (d *direction) run() {
-	if len(d.from.Ahead) > 0 {
-		if err := d.pass(d.from.Ahead); err != nil {
-			d.finish(err)
-			return
-		}
-		d.from.Ahead = nil
-	}
-	if d.sock = socket(d.from.Conn); d.sock == nil {
-		d.finish(d.pumpPlain())
+// begin moves what the side had sent ahead, and then what comes.
+func (d *direction) begin() { d.carry(d.moveAhead) }
+
+// await waits for the socket, and then moves what has come.
+func (d *direction) await() { d.carry(d.sock.wait) }
+
+// carry takes a step, moves bytes for as long as they come, and leaves the waiting for more to a goroutine with a stack of
+// its own.
+func (d *direction) carry(step func() error) {
+	if err := d.contain(step); err != nil {
+		d.finish(err)
 		return
 	}
-	d.work()
+	go d.await()
 }
+
+// contain takes a step and moves what has come. A panic becomes an error: it ends one session only (threat model I-32).
+func (d *direction) contain(step func() error) (err error) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			err = &Fault{failure, debug.Stack()}
+		}
+	}()
+	if err := step(); err != nil {
+		return err
+	}
+	if d.sock == nil {
+		return d.pumpPlain()
+	}
+	return d.work()
+}
+
+// Fault is a panic in a filter, or in the relay itself.
+type Fault struct {
+	Panic any
+	Stack []byte
+}
+
+func (f *Fault) Error() string { return fmt.Sprintf("panic: %v", f.Panic) }
 
 // finish tells the other side of the end, and reports.
 func (d *direction) finish(err error) {
@@ -178,34 +239,33 @@ func (d *direction) finish(err error) {
 	if d.from.Filter != nil {
 		d.from.Filter.Ended()
 	}
-	d.ended <- d
+	d.relay.ended(d)
 	closeWrite(d.to)
-	d.finished <- struct{}{}
+	d.relay.finished()
 }
 
-// await waits for the socket, and goes to work when there is something.
-func (d *direction) await() {
-	if err := d.sock.wait(); err != nil {
-		d.finish(err)
-		return
+// moveAhead sends what had been read from the side before the relay began.
+func (d *direction) moveAhead() error {
+	if len(d.from.Ahead) == 0 {
+		return nil
 	}
-	d.work()
+	ahead := d.from.Ahead
+	d.from.Ahead = nil
+	return d.pass(ahead)
 }
 
-// work moves bytes for as long as they come, and leaves the waiting for more to a goroutine with a stack of its own. TLS
-// may hold decrypted bytes or half a record that no socket will ever announce, so it is always drained before a wait.
-func (d *direction) work() {
+// work moves bytes for as long as they come. TLS may hold decrypted bytes or half a record that no socket will ever
+// announce, so it is always drained before a wait.
+func (d *direction) work() error {
 	for {
 		buffer := buffers.Get().(*[bufferSize]byte)
 		drained, err := d.drain(buffer[:])
 		buffers.Put(buffer)
 		if err != nil {
-			d.finish(err)
-			return
+			return err
 		}
 		if drained && !d.sock.readable() {
-			go d.await()
-			return
+			return nil
 		}
 	}
 }
@@ -271,19 +331,8 @@ func (d *direction) write(p []byte) error {
 	if d.keepTail {
 		d.tail = appendTail(d.tail, p)
 	}
-	d.mu.Lock()
-	if d.limit != nil {
-		d.limit.Reset(lastWords)
-	}
-	d.mu.Unlock()
+	d.relay.moved()
 	return nil
-}
-
-// extend makes the bytes that still move put limit off.
-func (d *direction) extend(limit *time.Timer) {
-	d.mu.Lock()
-	d.limit = limit
-	d.mu.Unlock()
 }
 
 // appendTail gives the last tailSize bytes of tail and p together, in tail's memory.
