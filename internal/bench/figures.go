@@ -172,33 +172,60 @@ func noop(t *target, _ settings) ([]float64, error) {
 	return []float64{times[len(times)/2]}, nil
 }
 
-// idle gives the memory of a session that has just begun, and of one through which a message came. It waits until memory
-// that came free is given back.
+// idle gives the memory of a session that has just begun, and of one through which a message came. Some others begin
+// before the count: what the first sessions of a process cost, its code that has to be loaded above all, is not theirs.
+// It waits until memory that came free is given back.
 func idle(t *target, s settings) ([]float64, error) {
 	if t.process == 0 {
 		return nil, nil
 	}
+	others, err := t.sessions(s.sessions / 4)
+	defer hangUp(others)
+	if err != nil {
+		return nil, err
+	}
+	if err := fetchSmall(others); err != nil {
+		return nil, err
+	}
 	before := settled(t)
-	var sessions []*client
-	defer func() {
-		for _, c := range sessions {
-			_ = c.conn.Close()
-		}
-	}()
-	for range s.sessions {
-		c, err := t.signIn()
-		if err != nil {
-			return nil, err
-		}
-		sessions = append(sessions, c)
+	sessions, err := t.sessions(s.sessions)
+	defer hangUp(sessions)
+	if err != nil {
+		return nil, err
 	}
 	fresh := (settled(t) - before) / float64(s.sessions) / 1024
-	for _, c := range sessions {
-		if err := c.command("f FETCH 1 BODY.PEEK[]"); err != nil {
-			return nil, err
-		}
+	if err := fetchSmall(sessions); err != nil {
+		return nil, err
 	}
 	return []float64{fresh, (settled(t) - before) / float64(s.sessions) / 1024}, nil
+}
+
+// sessions opens n sessions, and gives those that it has opened when one fails.
+func (t *target) sessions(n int) (opened []*client, err error) {
+	for range n {
+		c, err := t.signIn()
+		if err != nil {
+			return opened, err
+		}
+		opened = append(opened, c)
+	}
+	return opened, nil
+}
+
+func hangUp(sessions []*client) {
+	for _, c := range sessions {
+		_ = c.conn.Close()
+	}
+}
+
+// fetchSmall fetches a message of 64 KB in each session.
+func fetchSmall(sessions []*client) error {
+	for _, c := range sessions {
+		if err := c.command("f FETCH 1 BODY.PEEK[]"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settled gives a target's memory once it has not fallen for a while: longer than the gateway takes to give back what it

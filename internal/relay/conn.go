@@ -76,7 +76,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.records == nil || len(p) == 0 {
 		return c.readSocket(p)
 	}
-	return c.records.read(p, c)
+	return c.records.read(p, c.readSocket)
 }
 
 // readSocket is Read without regard to records.

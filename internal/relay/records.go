@@ -75,8 +75,8 @@ func (r *records) take(p []byte) int {
 	return n + m
 }
 
-// read gives bytes of one record of what comes from a socket.
-func (r *records) read(p []byte, from *Conn) (int, error) {
+// read gives bytes of one record, of what a function reads.
+func (r *records) read(p []byte, from func([]byte) (int, error)) (int, error) {
 	if len(r.ahead) > 0 {
 		n := r.take(p[:copy(p, r.ahead)])
 		if r.ahead = r.ahead[n:]; len(r.ahead) == 0 {
@@ -84,7 +84,7 @@ func (r *records) read(p []byte, from *Conn) (int, error) {
 		}
 		return n, nil
 	}
-	n, err := from.readSocket(p[:min(len(p), r.room())])
+	n, err := from(p[:min(len(p), r.room())])
 	if n <= 0 {
 		return n, err
 	}

@@ -57,7 +57,7 @@ func tcpPair(t testing.TB) (net.Conn, net.Conn) {
 func tlsPair(t testing.TB) (net.Conn, net.Conn) {
 	t.Helper()
 	peer, relayed := tcpPair(t)
-	server := tls.Server(relayed, &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
+	server := Server(relayed, &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
 	client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
 	shaken := make(chan error, 1)
 	go func() { shaken <- server.Handshake() }()
