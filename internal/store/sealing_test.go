@@ -85,3 +85,39 @@ func TestEnrolmentIsRolledBack(t *testing.T) {
 		t.Errorf("got %v, want no account", err)
 	}
 }
+
+func TestFactorOpensInItsPlaceOnly(t *testing.T) {
+	for column, value := range map[string]string{"id": "other", "tenant_id": "other", "object_id": "other", "method": "passkey"} {
+		s := openAt(t, database(t), newRing(t))
+		f := Factor{ID: "f", TenantID: "tid", ObjectID: "oid", Method: "totp", Created: time.Now(), Content: []byte("key of alice")}
+		if _, err := s.AddFactor(t.Context(), f, true); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.writer.ExecContext(t.Context(), `UPDATE factors SET `+column+` = ?`, value); err != nil {
+			t.Fatal(err)
+		}
+		for _, person := range [][2]string{{"tid", "oid"}, {"other", "oid"}, {"tid", "other"}} {
+			if got, err := s.Factors(t.Context(), person[0], person[1]); len(got) > 0 {
+				t.Errorf("with another %s: got %v, %v; want nothing of it", column, got, err)
+			}
+		}
+	}
+}
+
+func TestFilesHoldNoFactor(t *testing.T) {
+	path := database(t)
+	s := openAt(t, path, newRing(t))
+	f := Factor{ID: "f", TenantID: "tid", ObjectID: "oid", Method: "totp", Created: time.Now(), Content: []byte("JBSWY3DPEHPK3PXP")}
+	if _, err := s.AddFactor(t.Context(), f, true); err != nil {
+		t.Fatal(err)
+	}
+	c := Ceremony{Browser: "b", Purpose: "totp", TenantID: "tid", ObjectID: "oid", Expires: time.Now().Add(time.Hour), Content: f.Content}
+	if err := s.SaveCeremony(t.Context(), c, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range contents(t, filepath.Dir(path)) {
+		if strings.Contains(content, string(f.Content)) {
+			t.Errorf("the key is in %s", name)
+		}
+	}
+}

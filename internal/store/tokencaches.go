@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -18,15 +17,9 @@ type TokenCacheKey struct {
 	Kind     string // what the content is; the owner of the cache says
 }
 
-// associatedData describes the place to the sealing: each part with its length before it, so that no two places have the
-// same description.
+// associatedData describes the place to the sealing.
 func (k TokenCacheKey) associatedData() []byte {
-	ad := []byte("postern/token-cache/1")
-	for _, part := range []string{k.Provider, k.TenantID, k.Owner, k.Kind} {
-		ad = binary.AppendUvarint(ad, uint64(len(part)))
-		ad = append(ad, part...)
-	}
-	return ad
+	return place("postern/token-cache/1", k.Provider, k.TenantID, k.Owner, k.Kind)
 }
 
 func (k TokenCacheKey) String() string {

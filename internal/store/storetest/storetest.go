@@ -38,6 +38,10 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"old counts of guesses are removed", guessesPruned},
 		{"new evidence takes the place of old", evidenceRenewed},
 		{"a token cache has the time of its saving", tokenCacheAge},
+		{"factors are kept apart", factorsKept},
+		{"a factor is used once", factorUsedOnce},
+		{"a person's factors are reset", factorsReset},
+		{"a ceremony is taken once", ceremonies},
 		{"an ended context ends a call", endedContext},
 		{"concurrent use loses nothing", concurrentUse},
 	} {
