@@ -143,19 +143,29 @@ func (c Check) Void() {
 	}
 }
 
+// Proved says that the secret was right, and was one that can be guessed: a code of six digits. The guesses are counted
+// anew, and the source does not become known, for it would not be counted any more.
+func (c Check) Proved() {
+	if c.guesses == nil {
+		return
+	}
+	c.Void()
+	if !c.known {
+		c.guesses.logins.change(c.id, func(s *loginState) bool {
+			s.begin()
+			return true
+		})
+	}
+	c.guesses.changed()
+}
+
 // Passed says that the attempt was allowed: its source is known for the login from now on.
 func (c Check) Passed() {
 	g := c.guesses
 	if g == nil {
 		return
 	}
-	c.Void()
-	if !c.known {
-		g.logins.change(c.id, func(s *loginState) bool {
-			s.begin()
-			return true
-		})
-	}
+	c.Proved()
 	now := g.now().UnixMilli()
 	g.known.change(c.key, func(at *int64) bool {
 		if now-*at < knownStep.Milliseconds() {

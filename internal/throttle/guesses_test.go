@@ -303,3 +303,37 @@ func BenchmarkAdmit(b *testing.B) {
 		}
 	})
 }
+
+// Six digits can be guessed from a known place, too: a right code ends the count of guesses and makes no source known.
+func TestI27ARightCodeMakesNoSourceKnown(t *testing.T) {
+	w := newWorld(t)
+	proved := func() bool {
+		check, admitted := w.Admit("factor:alice", home, secret.New("the right code"))
+		if admitted {
+			check.Proved()
+		}
+		return admitted
+	}
+	for round := range 3 {
+		for n := range maxGuesses - 1 {
+			w.pass(guessEvery)
+			if !w.wrong("factor:alice", address(n), fmt.Sprint(round, n)) {
+				t.Fatalf("round %d: guess %d was held off", round, n)
+			}
+		}
+		w.pass(guessEvery)
+		if !proved() {
+			t.Fatalf("round %d: the right code was held off", round)
+		}
+	}
+	checked := 0
+	for n := range 100 {
+		if w.wrong("factor:alice", home, fmt.Sprint("guess ", n)) {
+			checked++
+		}
+	}
+	if checked > guessBurst {
+		t.Errorf("%d guesses from where a code was proved were checked at once, want %d at most", checked, guessBurst)
+	}
+	Check{}.Proved()
+}
