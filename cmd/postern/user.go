@@ -18,7 +18,7 @@ func newUser() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "user",
 		Short: "Look at logins, enrol people, lock people out",
-	}, newUserList(), newUserShow(), newUserEnroll(), newUserLock(), newUserUnlock())
+	}, newUserList(), newUserShow(), newUserEnroll(), newUserLock(), newUserUnlock(), newUserFactors())
 }
 
 func newUserList() *cobra.Command {

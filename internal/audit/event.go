@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// Event is one decision or action that the audit log keeps. Every kind of event is a type of this file, so that the
-// list below is the catalogue of all that the log can say.
+// Event is one decision or action that the audit log keeps. Every kind of event is a type of the files event….go, so that
+// they are the catalogue of all that the log can say.
 //
 // Events hold no secret: no field of theirs is a password, a token or a key.
 type Event interface {
