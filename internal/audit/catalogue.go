@@ -5,6 +5,7 @@ func Catalogue() []Event {
 	return []Event{
 		SignIn{}, SignInsRefused{}, SessionBegin{}, SessionEnd{}, Message{}, TokenRefreshed{}, TokenRefused{}, AccountEnrolled{},
 		EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
-		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, GatewayStarted{}, GatewayStopped{},
+		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, FactorEnrolled{}, FactorRenamed{}, FactorRemoved{},
+		FactorProven{}, FactorRefused{}, FactorsReset{}, GatewayStarted{}, GatewayStopped{},
 	}
 }
