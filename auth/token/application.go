@@ -43,17 +43,22 @@ func (m *Microsoft) fetchApplication(ctx context.Context, store Store, r request
 	return Access{Token: secret.New(result.AccessToken), Obtained: obtained, Expires: result.ExpiresOn}, true, nil
 }
 
-// credentials asks with a client of its own. Instance discovery is off: MSAL would ask Microsoft's public cloud about
-// every authority that it does not know, and so leave the configured one.
+// credentials asks with a client of its own.
 func (m *Microsoft) credentials(ctx context.Context, row *cacheRow, scopes []string) (confidential.AuthResult, error) {
-	client, err := confidential.New(m.authority, m.clientID, *m.credential,
+	client, err := m.confidentialClient(row)
+	if err != nil {
+		return confidential.AuthResult{}, err
+	}
+	return client.AcquireTokenByCredential(ctx, scopes)
+}
+
+// confidentialClient makes the client of one row, for an application that has a credential. Instance discovery is off:
+// MSAL would ask Microsoft's public cloud about every authority that it does not know, and so leave the configured one.
+func (m *Microsoft) confidentialClient(row *cacheRow) (confidential.Client, error) {
+	return confidential.New(m.authority, m.clientID, *m.credential,
 		confidential.WithHTTPClient(m.client),
 		confidential.WithCache(row),
 		confidential.WithInstanceDiscovery(false),
 		// MSAL's own word for "no region, whatever the environment says": MSAL_FORCE_REGION leads to another host.
 		confidential.WithAzureRegion("DisableMsalForceRegion"))
-	if err != nil {
-		return confidential.AuthResult{}, err
-	}
-	return client.AcquireTokenByCredential(ctx, scopes)
 }

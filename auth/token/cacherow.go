@@ -130,6 +130,14 @@ func (c contract) belongsTo(identity Identity) bool {
 	return len(c.Accounts) > 0 && len(homes) == 1
 }
 
+// home gives the home account id of the row's person; empty when it has none.
+func (c contract) home() string {
+	for _, a := range c.Accounts {
+		return a.HomeAccountID
+	}
+	return ""
+}
+
 // covers reports whether all of some scopes were granted. Scopes compare without case, as MSAL compares them.
 func covers(granted, wanted []string) bool {
 	return len(missing(granted, wanted)) == 0

@@ -53,6 +53,12 @@ func withCall(ctx context.Context, c *call) context.Context {
 	return context.WithValue(ctx, callKey{}, c)
 }
 
+// withNewCall gives a context whose requests are noted in a new call.
+func withNewCall(ctx context.Context) (context.Context, *call) {
+	c := new(call)
+	return withCall(ctx, c), c
+}
+
 // callOf gives the call of a context; one that nobody looks at where there is none.
 func callOf(ctx context.Context) *call {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {

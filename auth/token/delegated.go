@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
 
 	"postern/internal/secret"
@@ -14,12 +15,10 @@ const identityMismatch = "identity_mismatch"
 
 // fetchDelegated gets a person's token for the refresh token that is kept of them (RFC 6749 section 6).
 func (m *Microsoft) fetchDelegated(ctx context.Context, store Store, r request) (Access, bool, *Error) {
-	key := personKey(r.account, r.identity)
-	content, err := store.Cache(ctx, key)
+	key, row, err := m.personRow(ctx, store, r)
 	if err != nil {
 		return Access{}, false, storeError(r.account, err)
 	}
-	row := &cacheRow{content: content}
 	kept, err := row.parse()
 	switch {
 	case err != nil, len(kept.RefreshTokens) == 0:
@@ -34,7 +33,7 @@ func (m *Microsoft) fetchDelegated(ctx context.Context, store Store, r request) 
 		return Access{}, false, needsSignIn(r.account, "", err.Error()+": "+enrollCommand(r.account))
 	}
 	c := new(call)
-	result, err := m.redeem(withCall(ctx, c), row)
+	result, err := m.redeem(withCall(ctx, c), key.Kind, row, kept)
 	obtained := time.Now()
 	switch {
 	case err != nil && !c.asked && ctx.Err() == nil:
@@ -53,8 +52,36 @@ func (m *Microsoft) fetchDelegated(ctx context.Context, store Store, r request) 
 	return Access{Token: secret.New(result.AccessToken), Obtained: obtained, Expires: result.ExpiresOn}, true, nil
 }
 
-// redeem redeems the refresh token of a row that has no access token.
-func (m *Microsoft) redeem(ctx context.Context, row *cacheRow) (public.AuthResult, error) {
+// personRow gives the row of a person and its place: what a sign-in by code brought, or else by device code. There is one
+// of them at a time.
+func (m *Microsoft) personRow(ctx context.Context, store Store, r request) (CacheKey, *cacheRow, error) {
+	key := personKey(r.account, r.identity)
+	if m.credential != nil {
+		byCode := key
+		byCode.Kind = KindConfidential
+		content, err := store.Cache(ctx, byCode)
+		if err != nil || len(content) > 0 {
+			return byCode, &cacheRow{content: content}, err
+		}
+	}
+	content, err := store.Cache(ctx, key)
+	return key, &cacheRow{content: content}, err
+}
+
+// redeem redeems the refresh token of a row that has no access token, as the kind of client that the token is bound to.
+// All accounts of the row are one person; MSAL goes by the home account id, which they share.
+func (m *Microsoft) redeem(ctx context.Context, kind string, row *cacheRow, kept contract) (public.AuthResult, error) {
+	if kind == KindConfidential {
+		client, err := m.confidentialClient(row)
+		if err != nil {
+			return confidential.AuthResult{}, err
+		}
+		account, err := client.Account(ctx, kept.home())
+		if err != nil {
+			return confidential.AuthResult{}, err
+		}
+		return client.AcquireTokenSilent(ctx, m.scopes, confidential.WithSilentAccount(account))
+	}
 	client, err := m.publicClient(row)
 	if err != nil {
 		return public.AuthResult{}, err
@@ -63,12 +90,11 @@ func (m *Microsoft) redeem(ctx context.Context, row *cacheRow) (public.AuthResul
 	if err != nil {
 		return public.AuthResult{}, err
 	}
-	// All accounts of the row are one person; MSAL goes by the home account id, which they share.
 	return client.AcquireTokenSilent(ctx, m.scopes, public.WithSilentAccount(accounts[0]))
 }
 
-// publicClient makes the client of one row. Tokens of persons are had as a public client also where the application has
-// a credential: those of the device code are bound to that. See [Microsoft.credentials] for instance discovery.
+// publicClient makes the client of one row: the device code's tokens are bound to a public client also where the
+// application has a credential. See [Microsoft.confidentialClient] for instance discovery.
 func (m *Microsoft) publicClient(row *cacheRow) (public.Client, error) {
 	return public.New(m.clientID,
 		public.WithAuthority(m.authority),
@@ -92,7 +118,7 @@ func (m *Microsoft) checkIdentity(r request, row *cacheRow, result public.AuthRe
 	return nil
 }
 
-// personKey is where a person's token cache is kept: by what does not change hands.
+// personKey is where the token cache of a person's device code is kept: by what does not change hands.
 func personKey(account Account, identity Identity) CacheKey {
 	return CacheKey{Provider: account.Provider, TenantID: identity.TenantID, Owner: identity.ObjectID, Kind: KindPublic}
 }

@@ -38,14 +38,15 @@ func (s *Source) Enroll(ctx context.Context, account Account, by string, show fu
 		}
 		return Identity{}, failed
 	}
-	identity, err := provider.verifyIDToken(ctx, idToken)
+	claims, err := provider.verify(ctx, idToken)
+	identity := claims.identity()
 	if err == nil {
 		err = accept(account, identity, row)
 	}
 	if err != nil {
 		return Identity{}, s.refuseEnrolment(account, identity, by, err)
 	}
-	if err := s.saveEnrolment(ctx, account, identity, row, by); err != nil {
+	if err := s.saveEnrolment(ctx, account, identity, personKey(account, identity), row, methodDeviceCode, by); err != nil {
 		return Identity{}, err
 	}
 	return identity, nil
@@ -75,12 +76,21 @@ func (s *Source) enrollable(account Account) (*Microsoft, *Error) {
 	return nil, &Error{Account: account, Class: Misconfigured, Advice: advice}
 }
 
+// errOtherName is a sign-in of somebody whose name is not the account's.
+var errOtherName = errors.New("somebody else signed in than the account names")
+
 // accept says why the person who signed in is not taken for the account; nil when they are.
 func accept(account Account, identity Identity, row *cacheRow) error {
+	if !strings.EqualFold(identity.Username, account.Name) {
+		return errOtherName
+	}
+	return usable(identity, row)
+}
+
+// usable says why a row cannot be kept for a person; nil when it can.
+func usable(identity Identity, row *cacheRow) error {
 	kept, err := row.parse()
 	switch {
-	case !strings.EqualFold(identity.Username, account.Name):
-		return errors.New("somebody else signed in than the account names")
 	case err != nil:
 		return err
 	case !kept.belongsTo(identity):
@@ -103,10 +113,10 @@ func (s *Source) refuseEnrolment(account Account, identity Identity, by string, 
 }
 
 // saveEnrolment records an enrolment and then keeps it. The error is nil or an *Error.
-func (s *Source) saveEnrolment(ctx context.Context, account Account, identity Identity, row *cacheRow, by string) error {
+func (s *Source) saveEnrolment(ctx context.Context, account Account, identity Identity, key CacheKey, row *cacheRow, method, by string) error {
 	event := audit.AccountEnrolled{
 		Provider: account.Provider, Account: account.Name, TenantID: identity.TenantID, ObjectID: identity.ObjectID,
-		Method: methodDeviceCode, By: by,
+		Method: method, By: by,
 	}
 	if err := s.audit.Record(event); err != nil {
 		return &Error{Account: account, Class: Temporary, Advice: "the audit log cannot be written, so the sign-in is not kept", cause: err}
@@ -115,7 +125,7 @@ func (s *Source) saveEnrolment(ctx context.Context, account Account, identity Id
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
 	enrolment := Enrolment{Identity: identity, Since: time.Now()}
-	if err := s.store.SaveEnrolment(ctx, account, enrolment, personKey(account, identity), row.content); err != nil {
+	if err := s.store.SaveEnrolment(ctx, account, enrolment, key, row.content); err != nil {
 		return storeError(account, err)
 	}
 	return nil

@@ -30,6 +30,8 @@ const (
 	tenantDomain = "contoso.example"
 	tenantID     = "11111111-2222-3333-4444-555555555555"
 	clientID     = "99999999-8888-7777-6666-000000000000"
+	goodCode     = secretMark + "-code"
+	goodVerifier = secretMark + "-verifier"
 	// secretMark is in everything that the tests may not find anywhere.
 	secretMark = "TopSecret"
 )
@@ -263,6 +265,12 @@ func (f *fakeEntra) serveToken(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		f.issue(w, r.PostForm, who)
+	case "authorization_code":
+		if f.signedIn == nil || r.PostForm.Get("code") != goodCode || r.PostForm.Get("code_verifier") != goodVerifier {
+			refuse(w, r.PostForm, http.StatusBadRequest, "invalid_grant", 54005)
+			return
+		}
+		f.issue(w, r.PostForm, *f.signedIn)
 	case "device_code":
 		f.polls = append(f.polls, time.Now())
 		if f.signedIn == nil {

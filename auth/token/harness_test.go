@@ -58,6 +58,11 @@ func (m *memory) SaveEnrolment(ctx context.Context, account Account, e Enrolment
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for other := range m.caches {
+		if other.Owner == key.Owner && other.Kind != key.Kind {
+			delete(m.caches, other)
+		}
+	}
 	e.Since = e.Since.Truncate(time.Millisecond) // as databases do
 	m.enrolments[account] = e
 	return nil

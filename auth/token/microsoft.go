@@ -39,6 +39,7 @@ type MicrosoftConfig struct {
 type Microsoft struct {
 	authority        string // in lower case, as MSAL compares it; no slash at the end
 	host, tenant     string
+	hosts            []string // the host's names, itself among them
 	clientID         string
 	scopes           []string
 	applicationScope string
@@ -89,7 +90,7 @@ func newMicrosoft(c MicrosoftConfig, dial dialFunc) (*Microsoft, error) {
 		}
 	}
 	return &Microsoft{
-		authority: authority, host: u.Host, tenant: tenant,
+		authority: authority, host: u.Host, tenant: tenant, hosts: hosts,
 		clientID: c.ClientID, scopes: c.Scopes, applicationScope: c.ApplicationScope, credential: credential,
 		client: newHTTPClient(hosts, discoveryPath(tenant), c.Scopes, c.Roots, dial),
 	}, nil

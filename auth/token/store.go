@@ -13,7 +13,7 @@ type Store interface {
 	// when nobody has signed in for the account yet.
 	Enrolment(ctx context.Context, account Account) (Enrolment, error)
 	// SaveEnrolment keeps an enrolment and the token cache that came with it, both or neither. It replaces an earlier
-	// enrolment of the account.
+	// enrolment of the account, and the caches of the same owner, of whatever kind.
 	SaveEnrolment(ctx context.Context, account Account, enrolment Enrolment, key CacheKey, cache []byte) error
 	// MarkNeedsSignIn notes that an enrolled account's person has to sign in again, why, and since when.
 	MarkNeedsSignIn(ctx context.Context, account Account, reason string, since time.Time) error
@@ -46,12 +46,14 @@ type CacheKey struct {
 	Provider string // name in the configuration
 	TenantID string // tenant as the token's subject has it; for an application, as the authority names it
 	Owner    string // object id of the person; client id of the application
-	Kind     string // what the content is: KindPublic, KindApplication
+	Kind     string // what the content is: KindPublic, KindConfidential, KindApplication
 }
 
-// The kinds of caches: MSAL's serialized cache of a public client, which holds one person's refresh token, and of a
-// confidential client, which holds the application's own access token.
+// The kinds of caches, all of them MSAL's serialized: of a public client and of a confidential one, each of which holds
+// one person's refresh token and cannot use the other's; and of a confidential client with the application's own access
+// token.
 const (
-	KindPublic      = "msal-public"
-	KindApplication = "msal-application"
+	KindPublic       = "msal-public"
+	KindConfidential = "msal-confidential"
+	KindApplication  = "msal-application"
 )

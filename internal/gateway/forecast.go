@@ -133,15 +133,18 @@ func (a *Admin) accountStops(ctx context.Context, _ time.Time) ([]Stop, error) {
 
 // refreshed gives when an account's refresh token was last used, as far as is known.
 func (a *Admin) refreshed(ctx context.Context, account store.Account) (time.Time, error) {
-	saved, err := a.state.Store.TokenCacheSaved(ctx, store.TokenCacheKey{
-		Provider: account.Provider, TenantID: account.TenantID, Owner: account.ObjectID, Kind: token.KindPublic})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return time.Time{}, err
+	used := account.Since
+	for _, kind := range []string{token.KindPublic, token.KindConfidential} { // there is one of them
+		saved, err := a.state.Store.TokenCacheSaved(ctx, store.TokenCacheKey{
+			Provider: account.Provider, TenantID: account.TenantID, Owner: account.ObjectID, Kind: kind})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return time.Time{}, err
+		}
+		if saved.After(used) {
+			used = saved
+		}
 	}
-	if saved.Before(account.Since) {
-		saved = account.Since
-	}
-	return saved, nil
+	return used, nil
 }
 
 // credentialStops looks at what the gateway signs in to the providers with.

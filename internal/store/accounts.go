@@ -86,10 +86,15 @@ func (s *Store) SetAccountState(ctx context.Context, provider, name string, stat
 	return nil
 }
 
-// SaveEnrolment keeps an account and the token cache that its sign-in brought, both or neither.
+// SaveEnrolment keeps an account and the token cache that its sign-in brought, both or neither. Caches of other kinds that
+// the owner had are removed: their tokens are older.
 func (s *Store) SaveEnrolment(ctx context.Context, a Account, key TokenCacheKey, content []byte) error {
 	err := s.inTransaction(ctx, func(tx *sql.Tx) error {
 		if err := saveAccount(ctx, tx, a); err != nil {
+			return err
+		}
+		const others = `DELETE FROM token_caches WHERE provider = ? AND tenant_id = ? AND owner = ? AND kind <> ?`
+		if _, err := tx.ExecContext(ctx, others, key.Provider, key.TenantID, key.Owner, key.Kind); err != nil {
 			return err
 		}
 		return s.saveTokenCache(ctx, tx, key, content)

@@ -128,6 +128,16 @@ func enrolment(t *testing.T, s *store.Store) {
 	if got := load(t, s, cacheKey()); got != "first" {
 		t.Errorf("got cache %q after a failure, want the first", got)
 	}
+
+	// What the owner signs in with last is what there is.
+	other := cacheKey()
+	other.Kind = "another kind"
+	must(t, s.SaveEnrolment(t.Context(), account(), other, []byte("third")))
+	if got := load(t, s, other); got != "third" {
+		t.Errorf("got cache %q, want the third", got)
+	}
+	_, err = s.LoadTokenCache(t.Context(), cacheKey())
+	notFound(t, "the cache of the earlier kind", err)
 }
 
 func endedContext(t *testing.T, s *store.Store) {
