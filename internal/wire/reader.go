@@ -49,12 +49,37 @@ func NewReader(source io.Reader, maxLine int) *Reader {
 // Errors: [ErrLineTooLong], [ErrBareLineEnd], io.EOF between two lines, io.ErrUnexpectedEOF within one, and what the
 // source returns.
 func (r *Reader) ReadLine() ([]byte, error) {
+	line, err := r.untilLF()
+	if err != nil {
+		return nil, err
+	}
+	return checkLine(line, r.maxLine)
+}
+
+// ReadLooseLine is ReadLine for clients that cannot do better: a line may end in LF alone, and bare reports that it does.
+// A CR in its middle is [ErrBareLineEnd] still.
+func (r *Reader) ReadLooseLine() (line []byte, bare bool, err error) {
+	if line, err = r.untilLF(); err != nil {
+		return nil, false, err
+	}
+	line, whole := bytes.CutSuffix(line, []byte("\r"))
+	switch {
+	case bytes.IndexByte(line, '\r') >= 0:
+		return nil, !whole, ErrBareLineEnd
+	case len(line) > r.maxLine:
+		return nil, !whole, ErrLineTooLong
+	}
+	return line, !whole, nil
+}
+
+// untilLF gives the bytes up to the next LF, without it. They may be one more than a line may have, for a CR.
+func (r *Reader) untilLF() ([]byte, error) {
 	searched := 0
 	for {
 		if i := bytes.IndexByte(r.buffer[r.start+searched:r.end], '\n'); i >= 0 {
 			line := r.buffer[r.start : r.start+searched+i]
 			r.start += searched + i + 1
-			return checkLine(line, r.maxLine)
+			return line, nil
 		}
 		searched = r.end - r.start
 		if searched > r.maxLine+1 {
