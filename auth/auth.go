@@ -40,6 +40,9 @@ type Attempt struct {
 type Grant struct {
 	Login   string // in its canonical form
 	Mailbox string // the mailbox that the session is for
+	// Addresses are those that the session may send as, in lower case: the mailbox, the account and what the
+	// configuration adds. An entry may be *@domain.
+	Addresses []string
 	// User is the user= of XOAUTH2 for the attempt's protocol; for a shared mailbox opened by a person's token it
 	// is the mailbox for IMAP and the person for SMTP.
 	User string

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"slices"
 	"strings"
 
 	"postern/auth/token"
@@ -23,6 +24,8 @@ type Mapping struct {
 	Account token.Account
 	Policy  *config.Policy // with what the entry overrides laid over it
 	Rule    Rule
+	// Addresses are those of the entry that the login may send as, its aliases among them, canonical.
+	Addresses []string
 }
 
 // Rule is the entry of the configuration that decided.
@@ -93,6 +96,11 @@ func (d *Directory) mapping(name string, entry int) Mapping {
 	if m.Mailbox == "" {
 		m.Mailbox = m.Login
 	}
+	for _, address := range slices.Concat(user.Addresses, user.Aliases) {
+		if strings.Contains(address, "@") {
+			m.Addresses = append(m.Addresses, Canonical(address))
+		}
+	}
 	if m.Account.Grant == token.Delegated {
 		if m.Account.Name = Canonical(user.Account); m.Account.Name == "" {
 			m.Account.Name = m.Mailbox
@@ -110,6 +118,16 @@ func (d *Directory) Logins() []Mapping {
 		}
 	}
 	return all
+}
+
+// senders gives the addresses that the login may send as (RFC 6409 section 6.1): the mailbox, the person whose account
+// it is, and what the user's entry adds.
+func (m Mapping) senders() []string {
+	own := append([]string{m.Mailbox}, m.Addresses...)
+	if m.Account.Name != "" && m.Account.Name != m.Mailbox {
+		own = append(own, m.Account.Name)
+	}
+	return own
 }
 
 // user gives the user= of XOAUTH2. A person's token opens a shared mailbox by IMAP under the mailbox's name; by SMTP it

@@ -41,16 +41,16 @@ func TestDirectoryLookup(t *testing.T) {
 		config.User{Login: "copier-3", Mailbox: "other@contoso.example", Grant: "application", Policy: "devices"},
 	)
 	for login, want := range map[string]Mapping{
-		"alice@contoso.example":    {"alice@contoso.example", "alice@contoso.example", delegated("alice@contoso.example"), people, Rule{Entry: 0}},
-		"ALICE@CONTOSO.EXAMPLE":    {"alice@contoso.example", "alice@contoso.example", delegated("alice@contoso.example"), people, Rule{Entry: 0}},
-		"helpdesk@contoso.example": {"helpdesk@contoso.example", "helpdesk@contoso.example", delegated("alice@contoso.example"), people, Rule{Entry: 1}},
-		"support":                  {"support", "helpdesk@contoso.example", delegated("alice@contoso.example"), people, Rule{Entry: 2}},
-		"COPIER-3":                 {"copier-3", "scans@contoso.example", application, devices, Rule{Entry: 3}}, // the first of two entries
+		"alice@contoso.example":    {"alice@contoso.example", "alice@contoso.example", delegated("alice@contoso.example"), people, Rule{Entry: 0}, nil},
+		"ALICE@CONTOSO.EXAMPLE":    {"alice@contoso.example", "alice@contoso.example", delegated("alice@contoso.example"), people, Rule{Entry: 0}, nil},
+		"helpdesk@contoso.example": {"helpdesk@contoso.example", "helpdesk@contoso.example", delegated("alice@contoso.example"), people, Rule{Entry: 1}, nil},
+		"support":                  {"support", "helpdesk@contoso.example", delegated("alice@contoso.example"), people, Rule{Entry: 2}, nil},
+		"COPIER-3":                 {"copier-3", "scans@contoso.example", application, devices, Rule{Entry: 3}, nil}, // the first of two entries
 		// Match rules: the first in the file that fits, be it a rule or a login.
-		"Bob@contoso.example":       {"bob@contoso.example", "bob@contoso.example", delegated("bob@contoso.example"), people, Rule{Entry: 4, Match: "*@Contoso.example"}},
-		"late@contoso.example":      {"late@contoso.example", "late@contoso.example", delegated("late@contoso.example"), people, Rule{Entry: 4, Match: "*@Contoso.example"}},
-		"anybody@Fabrikam.EXAMPLE":  {"anybody@fabrikam.example", "box@fabrikam.example", application, devices, Rule{Entry: 6, Match: "*@fabrikam.example"}},
-		"al\x01ice@contoso.example": {"al\x01ice@contoso.example", "al\x01ice@contoso.example", delegated("al\x01ice@contoso.example"), people, Rule{Entry: 4, Match: "*@Contoso.example"}}, // it has no password
+		"Bob@contoso.example":       {"bob@contoso.example", "bob@contoso.example", delegated("bob@contoso.example"), people, Rule{Entry: 4, Match: "*@Contoso.example"}, nil},
+		"late@contoso.example":      {"late@contoso.example", "late@contoso.example", delegated("late@contoso.example"), people, Rule{Entry: 4, Match: "*@Contoso.example"}, nil},
+		"anybody@Fabrikam.EXAMPLE":  {"anybody@fabrikam.example", "box@fabrikam.example", application, devices, Rule{Entry: 6, Match: "*@fabrikam.example"}, nil},
+		"al\x01ice@contoso.example": {"al\x01ice@contoso.example", "al\x01ice@contoso.example", delegated("al\x01ice@contoso.example"), people, Rule{Entry: 4, Match: "*@Contoso.example"}, nil}, // it has no password
 	} {
 		got, ok := d.Lookup(login)
 		if diff := cmp.Diff(want, got); diff != "" || !ok {
@@ -95,8 +95,8 @@ func TestDirectoryLogins(t *testing.T) {
 		config.User{Login: "copier-3", Mailbox: "scans@contoso.example", Grant: "application", Policy: "devices"},
 	)
 	want := []Mapping{
-		{"zoe@contoso.example", "zoe@contoso.example", delegated("zoe@contoso.example"), people, Rule{Entry: 1}},
-		{"copier-3", "scans@contoso.example", application, devices, Rule{Entry: 2}},
+		{"zoe@contoso.example", "zoe@contoso.example", delegated("zoe@contoso.example"), people, Rule{Entry: 1}, nil},
+		{"copier-3", "scans@contoso.example", application, devices, Rule{Entry: 2}, nil},
 	}
 	if diff := cmp.Diff(want, d.Logins()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -113,7 +113,8 @@ func TestDirectoryAliases(t *testing.T) {
 		config.User{Login: "late", Mailbox: "late@contoso.example", Aliases: []string{"late@contoso.example"}, Grant: "delegated", Policy: "people", Line: 32},
 	)
 	for name, alias := range map[string]string{"copier-3": "", `office\COPIER`: `office\copier`, "Old@contoso.example": "old@contoso.example", "bob@contoso.example": "bob@contoso.example"} {
-		want := Mapping{"copier-3", "scans@contoso.example", application, own, Rule{Line: 30, Alias: alias}}
+		want := Mapping{"copier-3", "scans@contoso.example", application, own, Rule{Line: 30, Alias: alias},
+			[]string{"old@contoso.example", "bob@contoso.example"}}
 		if got, ok := d.Lookup(name); !ok || cmp.Diff(want, got) != "" {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}

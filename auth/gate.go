@@ -185,15 +185,16 @@ func (g *Gate) judge(ctx context.Context, attempt Attempt, login string, mapping
 		return Grant{}, denied(UnknownLogin)
 	}
 	grant := Grant{
-		Login:    mapping.Login,
-		Mailbox:  mapping.Mailbox,
-		User:     mapping.user(attempt.Protocol),
-		Account:  mapping.Account,
-		Password: verdict.Password.ID,
-		Expires:  expiry(verdict.Password, mapping.Policy.MFA.MaxAge),
-		ReadOnly: verdict.Password.ReadOnly || mapping.Policy.IMAP.ReadOnly,
-		Folders:  mapping.Policy.IMAP.Folders,
-		Policy:   mapping.Policy,
+		Login:     mapping.Login,
+		Mailbox:   mapping.Mailbox,
+		Addresses: mapping.senders(),
+		User:      mapping.user(attempt.Protocol),
+		Account:   mapping.Account,
+		Password:  verdict.Password.ID,
+		Expires:   expiry(verdict.Password, mapping.Policy.MFA.MaxAge),
+		ReadOnly:  verdict.Password.ReadOnly || mapping.Policy.IMAP.ReadOnly,
+		Folders:   mapping.Policy.IMAP.Folders,
+		Policy:    mapping.Policy,
 	}
 	reason := why(attempt, mapping.Policy, verdict, g.now())
 	if reason == "" && attempt.Identity != "" && g.name(attempt.Identity) != login {

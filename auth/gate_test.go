@@ -129,7 +129,7 @@ func TestSignInAllowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Grant{Login: helpdesk, Mailbox: helpdesk, User: helpdesk, Account: delegated("alice@contoso.example"), Password: "pw-1",
+		want := Grant{Login: helpdesk, Mailbox: helpdesk, Addresses: []string{helpdesk, "alice@contoso.example"}, User: helpdesk, Account: delegated("alice@contoso.example"), Password: "pw-1",
 			Expires: gateNoon.Add(24 * time.Hour), Policy: f.policy}
 		if protocol == SMTP {
 			want.User = "alice@contoso.example"

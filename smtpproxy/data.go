@@ -17,15 +17,8 @@ const blockSize = 64 << 10
 // blocks holds the *[blockSize]byte that no message uses at the moment.
 var blocks = sync.Pool{New: func() any { return new([blockSize]byte) }}
 
-// fault is why a message that is being read can no longer be passed on.
-type fault int
-
-const (
-	faultless fault = iota
-	tooBig
-	bareLineEnd
-	upstreamLost
-)
+// dateFormat is that of a trace line and of Date (RFC 5322 section 3.3).
+const dateFormat = "Mon, 2 Jan 2006 15:04:05 -0700"
 
 // data answers DATA: it passes the message on while it comes, and hands back upstream's final word.
 func (d *dialogue) data(rest string) error {
@@ -54,14 +47,14 @@ func (d *dialogue) data(rest string) error {
 		return err
 	}
 	d.tally.received += size
-	if fault != faultless {
+	if fault != nil {
 		return d.fail(t, size, fault)
 	}
 	_ = t.upstream.conn.SetDeadline(time.Now().Add(finalTimeout))
 	if r, err = final(t.upstream.readReply()); err != nil {
 		d.link.drop()
 		d.log.Info("upstream gave no final reply", "error", err)
-		return d.fail(t, size, upstreamLost)
+		return d.fail(t, size, faultUpstream)
 	}
 	return d.conclude(t, size, r)
 }
@@ -82,53 +75,46 @@ func (d *dialogue) conclude(t *transaction, size int64, r reply) error {
 }
 
 // fail answers for a message that upstream did not get whole.
-func (d *dialogue) fail(t *transaction, size int64, f fault) error {
-	m := audit.Message{Outcome: audit.Refused, Size: size}
-	r := replyUpstreamBroken
-	switch m.Reason = "upstream-unavailable"; f {
-	case tooBig:
-		m.Reason, r = "too-big", replyTooBig
-	case bareLineEnd:
-		m.Reason, r = "bare-line-end", replyBareLineEnd
-	}
-	return d.finish(t, m, r)
+func (d *dialogue) fail(t *transaction, size int64, f *fault) error {
+	return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: f.reason, Size: size}, f.reply)
 }
 
 // invite tells the client to send its message, and passes it on. Only the client's loss is an error.
-func (d *dialogue) invite(t *transaction) (size int64, f fault, err error) {
+func (d *dialogue) invite(t *transaction) (size int64, f *fault, err error) {
 	if err := d.send(say(354, "Start mail input; end with <CRLF>.<CRLF>")); err != nil {
-		return 0, faultless, err
+		return 0, nil, err
 	}
 	if err := d.flush(); err != nil {
-		return 0, faultless, err
+		return 0, nil, err
 	}
 	return d.pass(t)
 }
 
-// pass reads the message to its true end and writes it to upstream as it comes. On a fault it hangs up on upstream, so
-// that what was sent is never taken for a message, and reads the rest away. A CR at the end of a portion waits for what
-// follows it: behind CRLF "." it is the end of a message to some servers. Only the client's loss is an error.
-func (d *dialogue) pass(t *transaction) (size int64, f fault, err error) {
+// pass reads the message to its true end and has it edited and written to upstream as it comes. On a fault it hangs up on
+// upstream, so that what was sent is never taken for a message, and reads the rest away. A CR at the end of a portion
+// waits for what follows it: behind CRLF "." it is the end of a message to some servers. Only the client's loss is an
+// error.
+func (d *dialogue) pass(t *transaction) (size int64, f *fault, err error) {
 	block := blocks.Get().(*[blockSize]byte)
 	defer blocks.Put(block)
-	if !d.write(t, []byte(d.received(t))) {
-		f = upstreamLost
-	}
-	var end endOfData
+	message, end := d.newEdit(t, writerFunc(func(p []byte) (int, error) { return d.write(t, p) })), d.framing()
 	held := 0 // bytes at the block's start that wait
 	for ended := false; !ended; {
 		n, err := d.readBlock(block[held:])
 		if err != nil {
 			return size, f, err
 		}
+		var portion []byte
 		var used int
-		used, ended = end.scan(block[held : held+n])
+		portion, used, ended = end.take(block[:held+n], held)
 		size += int64(used)
 		d.in.Unread(block[held+used : held+n])
-		ready := held + used - end.undecided()
-		if f == faultless {
-			f = d.passBlock(t, block[:ready], size, end.bare)
+		if f == nil {
+			if f = d.passBlock(message, portion, size, end.isBare()); f != nil {
+				d.link.drop()
+			}
 		}
+		ready := held + used - end.undecided()
 		held = copy(block[:], block[ready:held+used])
 	}
 	return size, f, nil
@@ -155,30 +141,50 @@ func (d *dialogue) readBlock(block []byte) (int, error) {
 	return n, err
 }
 
-// passBlock writes a portion of the message to upstream, unless it shows a fault.
-func (d *dialogue) passBlock(t *transaction, portion []byte, size int64, bare bool) fault {
+// passBlock passes on a portion of the message, unless it shows a fault.
+func (d *dialogue) passBlock(message *edit, portion []byte, size int64, bare bool) *fault {
 	switch {
 	case bare:
-		d.link.drop()
-		return bareLineEnd
-	case size > MaxSize:
-		d.link.drop()
-		return tooBig
-	case len(portion) > 0 && !d.write(t, portion):
-		return upstreamLost
+		return faultBare
+	case size > d.maxSize():
+		return faultTooBig
+	case len(portion) == 0:
+		return nil
 	}
-	return faultless
+	_, err := message.Write(portion)
+	if f := (*fault)(nil); errors.As(err, &f) {
+		return f
+	}
+	if err != nil {
+		d.log.Info("upstream lost in the middle of a message", "error", err)
+		return faultUpstream
+	}
+	return nil
 }
 
-// write sends bytes to upstream and reports whether it took them.
-func (d *dialogue) write(t *transaction, p []byte) bool {
-	_ = t.upstream.conn.SetWriteDeadline(time.Now().Add(blockTimeout))
-	if _, err := t.upstream.conn.Write(p); err != nil {
-		d.log.Info("upstream lost in the middle of a message", "error", err)
-		d.link.drop()
-		return false
+// maxSize is the largest message in bytes that the session may send, as far as is known before the sign-in.
+func (d *dialogue) maxSize() int64 {
+	if d.grant == nil || d.grant.Policy.Send.MaxSize == 0 {
+		return MaxSize
 	}
-	return true
+	return min(int64(d.grant.Policy.Send.MaxSize), MaxSize)
+}
+
+// write sends bytes to upstream.
+func (d *dialogue) write(t *transaction, p []byte) (int, error) {
+	_ = t.upstream.conn.SetWriteDeadline(time.Now().Add(blockTimeout))
+	return t.upstream.conn.Write(p)
+}
+
+// writerFunc is a function that writes.
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// newEdit makes the writer that the message passes through on its way to a destination.
+func (d *dialogue) newEdit(t *transaction, to io.Writer) *edit {
+	return &edit{to: to, trace: d.received(t), senders: sendersOf(d.grant), profile: d.door.Profile,
+		eightBit: t.eightBit || d.door.Profile.Undeclared8Bit, domain: d.proxy.Domain, now: d.proxy.Now()}
 }
 
 // received gives the trace line that every message gets (RFC 5321 section 4.4): who handed it to the gateway, and the
@@ -193,7 +199,7 @@ func (d *dialogue) received(t *transaction) string {
 	}
 	return "Received: from " + heloWord(d.hello) + " ([" + addressLiteral(d.conn.Remote.Addr().AsSlice()) + "])\r\n" +
 		"\tby " + d.proxy.Domain + " (Postern) with " + with + " id " + d.conn.Session + ";\r\n" +
-		"\t" + d.proxy.Now().Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\n"
+		"\t" + d.proxy.Now().Format(dateFormat) + "\r\n"
 }
 
 // heloWord gives the name that a client called itself where it is a domain or an address literal, which is all that

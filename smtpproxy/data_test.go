@@ -99,7 +99,7 @@ func TestEveryMessageArrives(t *testing.T) {
 			b.WriteString(text + "\r\n")
 		}
 		message := b.String() + ".\r\n"
-		c.play("MAIL FROM:<scans@contoso.example>", senderOK, "RCPT TO:<bob@contoso.example>", recipientOK, "DATA", goAhead)
+		c.play("MAIL FROM:<scans@contoso.example> BODY=8BITMIME", senderOK, "RCPT TO:<bob@contoso.example>", recipientOK, "DATA", goAhead)
 		for rest := message + "NOOP\r\n"; rest != ""; {
 			n := rapid.IntRange(1, len(rest)).Draw(t, "portion")
 			c.send(rest[:n])
@@ -146,6 +146,7 @@ func TestLargeMessageTakesNoMemory(t *testing.T) {
 	lines := []byte(strings.Repeat(strings.Repeat("x", 62)+"\r\n", 1024))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	c.send("Subject: x\r\n\r\n")
 	for sent := 0; sent < size; sent += len(lines) {
 		if _, err := c.conn.Write(lines); err != nil {
 			t.Fatal(err)
@@ -156,7 +157,7 @@ func TestLargeMessageTakesNoMemory(t *testing.T) {
 	if got := after.TotalAlloc - before.TotalAlloc; got > bound {
 		t.Errorf("a message of %d MB allocated %d kB in all, want less than %d kB", size>>20, got>>10, bound>>10)
 	}
-	if got := w.audit.messages(); len(got) != 1 || got[0].Size != size+3 {
+	if got := w.audit.messages(); len(got) != 1 || got[0].Size != size+17 {
 		t.Errorf("audit: %+v", got)
 	}
 }
@@ -171,6 +172,7 @@ func TestTooBig(t *testing.T) {
 	c := w.readyForData()
 	c.ask("DATA", goAhead)
 	lines := []byte(strings.Repeat(strings.Repeat("x", 62)+"\r\n", 16<<10))
+	c.send("Subject: x\r\n\r\n")
 	for sent := 0; sent <= MaxSize; sent += len(lines) {
 		if _, err := c.conn.Write(lines); err != nil {
 			t.Fatal(err)
@@ -254,7 +256,7 @@ func TestUpstreamDiesInTheMessage(t *testing.T) {
 	w := newWorld(t)
 	c := w.readyForData()
 	c.ask("DATA", goAhead)
-	c.send("first line\r\n")
+	c.send("\r\nfirst line\r\n")
 	w.upstream.await("the first line", func(visits []*visit) bool { return bytes.Contains(visits[0].data, []byte("first line")) })
 	w.upstream.hangUpAll()
 	w.upstream.awaitOver(0)
@@ -264,7 +266,7 @@ func TestUpstreamDiesInTheMessage(t *testing.T) {
 	c.ask(".", broken)
 	c.deliver()
 	got := w.audit.messages()
-	if len(got) != 2 || got[0].Reason != "upstream-unavailable" || got[0].Size != 12+200*8002+3 || got[1].Outcome != audit.Allowed {
+	if len(got) != 2 || got[0].Reason != "upstream-unavailable" || got[0].Size != 14+200*8002+3 || got[1].Outcome != audit.Allowed {
 		t.Errorf("audit: %+v", got)
 	}
 }

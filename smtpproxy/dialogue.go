@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ var errDone = errors.New("dialogue is over")
 // dialogue is one client's connection.
 type dialogue struct {
 	proxy *Proxy
+	door  Door
 	conn  *front.Conn
 	in    *wire.Reader
 	out   *bufio.Writer
@@ -40,6 +42,7 @@ type dialogue struct {
 
 	hello    string // what the client called itself; empty before EHLO or HELO
 	extended bool   // it said EHLO
+	bareLF   bool   // the last line of it ended in LF alone
 	bad      int    // commands that made no sense
 	refusals int    // attempts to sign in that were refused
 
@@ -60,8 +63,8 @@ type tally struct {
 	cause    string
 }
 
-func newDialogue(p *Proxy, conn *front.Conn) *dialogue {
-	d := &dialogue{proxy: p, conn: conn,
+func newDialogue(p *Proxy, conn *front.Conn, door Door) *dialogue {
+	d := &dialogue{proxy: p, conn: conn, door: door,
 		log: p.Log.With("session", conn.Session, "protocol", "smtp", "remote", conn.Remote.String())}
 	d.layer()
 	return d
@@ -90,6 +93,8 @@ func (d *dialogue) run(ctx context.Context) {
 	case ctx.Err() != nil:
 		d.tally.cause = "stopped"
 		d.farewell(replyStopping)
+	case errors.Is(err, io.EOF) && d.door.Profile.NoQuit:
+		d.tally.cause = "quit"
 	case isTimeout(err):
 		d.tally.cause = "idle"
 		d.farewell(replyTooSlow)
@@ -117,7 +122,7 @@ func (d *dialogue) next(ctx context.Context) error {
 	if ctx.Err() != nil { // the deadline just set has undone the one that a stop had set
 		return ctx.Err()
 	}
-	line, err := d.in.ReadLine()
+	line, err := d.readLine()
 	switch {
 	case errors.Is(err, wire.ErrLineTooLong):
 		return d.reject(replyLineTooLong)
@@ -131,6 +136,16 @@ func (d *dialogue) next(ctx context.Context) error {
 	// RFC 5321 section 4.1.1: white space at the end is tolerated.
 	verb, rest, _ := strings.Cut(strings.TrimRight(string(line), " \t"), " ")
 	return d.dispatch(ctx, strings.ToUpper(verb), rest)
+}
+
+// readLine reads a line of the client's, as the listener's profile has them end.
+func (d *dialogue) readLine() ([]byte, error) {
+	if !d.door.Profile.LFCommands {
+		return d.in.ReadLine()
+	}
+	line, bare, err := d.in.ReadLooseLine()
+	d.bareLF = bare
+	return line, err
 }
 
 // deadline is until when the next command may take.

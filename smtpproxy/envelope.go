@@ -3,6 +3,7 @@ package smtpproxy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +20,9 @@ const receivedRoom = 1024
 // transaction is a mail transaction (RFC 5321 section 3.3) that upstream has agreed to.
 type transaction struct {
 	upstream   *submission
-	sender     string
+	sender     string   // as the sending policy has it
 	utf8       bool     // SMTPUTF8 was asked for
+	eightBit   bool     // 8-bit characters were announced
 	recipients []string // that upstream accepted
 	refused    reply    // the last refusal of a recipient; its code is 0 when there was none
 }
@@ -37,14 +39,22 @@ func (d *dialogue) mail(ctx context.Context, rest string) error {
 	case d.transaction != nil:
 		return d.reject(replySequence)
 	}
-	sender, parameters, ok := parsePath(rest, "FROM:")
+	sender, parameters, ok := parsePath(rest, "FROM:", d.door.Profile)
 	if !ok {
 		return d.reject(replySyntax)
 	}
-	if r := checkMailParameters(parameters); r.code != 0 {
+	if r := checkMailParameters(parameters, d.maxSize()); r.code != 0 {
 		return d.send(r)
 	}
-	t := &transaction{sender: sender}
+	t := &transaction{sender: sender, eightBit: announcesEightBit(parameters)}
+	allowed, f := sendersOf(d.grant).envelope(sender)
+	if f != nil {
+		return d.fail(t, 0, f)
+	}
+	t.sender = allowed
+	if !t.eightBit && d.door.Profile.Undeclared8Bit {
+		parameters = announceEightBit(parameters)
+	}
 	r, err := d.openTransaction(ctx, t, parameters)
 	if err != nil {
 		d.log.Info("message refused", "sender", sender, "error", err)
@@ -60,7 +70,7 @@ func (d *dialogue) mail(ctx context.Context, rest string) error {
 }
 
 // checkMailParameters gives the reply to parameters that cannot be granted; code 0 when all can.
-func checkMailParameters(parameters []parameter) reply {
+func checkMailParameters(parameters []parameter, maxSize int64) reply {
 	for _, p := range parameters {
 		switch p.keyword {
 		case "SIZE":
@@ -68,7 +78,7 @@ func checkMailParameters(parameters []parameter) reply {
 			if err != nil {
 				return replySyntax
 			}
-			if size > MaxSize {
+			if size > uint64(maxSize) {
 				return replyTooBig
 			}
 		case "BODY":
@@ -81,6 +91,20 @@ func checkMailParameters(parameters []parameter) reply {
 		}
 	}
 	return reply{}
+}
+
+// announcesEightBit reports whether MAIL said that the message may have 8-bit characters: in its body (RFC 6152), or in its
+// header and so anywhere (RFC 6531 section 3.6).
+func announcesEightBit(parameters []parameter) bool {
+	return slices.ContainsFunc(parameters, func(p parameter) bool {
+		return p.keyword == "BODY" && strings.EqualFold(p.value, "8BITMIME") || p.keyword == "SMTPUTF8"
+	})
+}
+
+// announceEightBit makes up for what the client did not say.
+func announceEightBit(parameters []parameter) []parameter {
+	kept := slices.DeleteFunc(slices.Clone(parameters), func(p parameter) bool { return p.keyword == "BODY" })
+	return append(kept, parameter{"BODY", "8BITMIME"})
 }
 
 // openTransaction sends MAIL to upstream: over the connection that the session has, if that still works, or over a new
@@ -159,12 +183,16 @@ func (d *dialogue) rcpt(rest string) error {
 	if t == nil {
 		return d.outOfTurn()
 	}
-	recipient, parameters, ok := parsePath(rest, "TO:")
+	recipient, parameters, ok := parsePath(rest, "TO:", d.door.Profile)
 	if !ok || recipient == "" {
 		return d.reject(replySyntax)
 	}
 	if len(t.recipients) >= maxRecipients {
 		return d.send(say(452, "4.5.3 Too many recipients"))
+	}
+	if patterns := d.grant.Policy.Send.Recipients; len(patterns) > 0 && !matchesAddress(patterns, recipient) {
+		t.refused = replyRecipientForbidden
+		return d.send(t.refused)
 	}
 	command := "RCPT TO:<" + recipient + ">"
 	for _, p := range parameters {

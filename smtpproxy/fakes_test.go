@@ -17,6 +17,7 @@ import (
 type fakeGate struct {
 	audit *fakeAudit
 	limit int // connections of the policy
+	send  config.Send
 
 	mu       sync.Mutex
 	attempts []auth.Attempt
@@ -29,7 +30,8 @@ func (g *fakeGate) SignIn(ctx context.Context, attempt auth.Attempt, open func(c
 	refusal := g.refusal
 	g.mu.Unlock()
 	grant := auth.Grant{Login: "copier-3", Mailbox: "scans@contoso.example", User: "scans@contoso.example", Account: copier,
-		Password: "pw-1", Policy: &config.Policy{Limits: config.Limits{Connections: g.limit}}}
+		Addresses: []string{"scans@contoso.example", "*@contoso.example", "*@b.example"},
+		Password:  "pw-1", Policy: &config.Policy{Limits: config.Limits{Connections: g.limit}, Send: g.send}}
 	if refusal == nil && attempt.Secret.Reveal() != goodPassword {
 		refusal = &auth.Refusal{Kind: auth.Denied, Reason: auth.WrongPassword}
 	}

@@ -68,7 +68,7 @@ func FuzzDialogue(f *testing.F) {
 		client := &played{in: bytes.NewReader(said)}
 		conn := front.New(client, "s-1", time.Now())
 		conn.StartTLS, conn.ClearAllowed = config, clear
-		p.Serve(context.Background(), conn)
+		p.Serve(context.Background(), conn, Door{})
 		if n := len(gate.seen()); n > maxRefusals || !clear && n > 0 {
 			t.Errorf("the gate had %d attempts", n)
 		}

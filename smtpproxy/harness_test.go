@@ -44,6 +44,7 @@ type world struct {
 	audit    *fakeAudit
 	sessions *session.Register
 	log      *log
+	door     Door                    // what the listener grants
 	wrap     func(net.Conn) net.Conn // what the proxy gets instead of its end of a connection; nil for that itself
 	ctx      context.Context
 	stop     context.CancelFunc
@@ -121,7 +122,7 @@ func (w *world) connect(m mode) *client {
 				return
 			}
 		}
-		w.proxy.Serve(w.ctx, conn)
+		w.proxy.Serve(w.ctx, conn, w.door)
 	})
 	if m == implicit {
 		c.handshake()

@@ -18,22 +18,52 @@ const (
 type parameter struct{ keyword, value string }
 
 // parsePath reads what follows MAIL or RCPT: "FROM:" or "TO:", a path in angle brackets and ESMTP parameters (RFC 5321
-// section 4.1.2). It is strict: no space after the colon, no source route, no missing bracket.
-func parsePath(argument, prefix string) (address string, parameters []parameter, ok bool) {
-	if len(argument) < len(prefix)+2 || !strings.EqualFold(argument[:len(prefix)], prefix) || argument[len(prefix)] != '<' {
+// section 4.1.2). But for what the profile forgives it is strict: no space after the colon, no source route, no missing
+// bracket.
+func parsePath(argument, prefix string, profile Profile) (address string, parameters []parameter, ok bool) {
+	if profile.PathSpaces {
+		argument = tidy(argument, prefix)
+	}
+	if len(argument) < len(prefix) || !strings.EqualFold(argument[:len(prefix)], prefix) {
 		return "", nil, false
 	}
-	rest := argument[len(prefix)+1:]
-	end := pathEnd(rest)
-	if end < 0 {
+	path := argument[len(prefix):]
+	rest, bracketed := strings.CutPrefix(path, "<")
+	switch end := pathEnd(rest); {
+	case bracketed && end >= 0:
+		address, rest = rest[:end], rest[end+1:]
+	case !bracketed && profile.MissingBrackets && path != "":
+		address, rest, _ = strings.Cut(path, " ")
+		if rest != "" {
+			rest = " " + rest
+		}
+	default:
 		return "", nil, false
 	}
-	address, rest = rest[:end], rest[end+1:]
-	if address != "" && !validAddress(address) {
+	if profile.PathSpaces {
+		address = strings.Trim(address, " \t")
+	}
+	if (address != "" || !bracketed) && !validAddress(address) {
 		return "", nil, false
 	}
 	parameters, ok = parseParameters(rest)
 	return address, parameters, ok
+}
+
+// tidy takes away the white space that does not belong around the colon and between the words behind the path.
+func tidy(argument, prefix string) string {
+	word, path, found := strings.Cut(argument, ":")
+	if word = strings.Trim(word, " \t") + ":"; !found || !strings.EqualFold(word, prefix) {
+		return argument
+	}
+	path = strings.Trim(path, " \t")
+	if end := pathEnd(path); strings.HasPrefix(path, "<") && end >= 0 {
+		if words := strings.Fields(path[end+1:]); len(words) > 0 {
+			return word + path[:end+1] + " " + strings.Join(words, " ")
+		}
+		return word + path[:end+1]
+	}
+	return word + strings.Join(strings.Fields(path), " ")
 }
 
 // pathEnd gives the index of the closing bracket, which may not be one in a quoted local part.

@@ -27,7 +27,7 @@ func TestParsePath(t *testing.T) {
 		{"FROM:<" + long + "@b.example>", long + "@b.example", nil},
 		{"FROM:<a@b> size=1 X-Y=z SMTPUTF8", "a@b", []parameter{{"SIZE", "1"}, {"X-Y", "z"}, {"SMTPUTF8", ""}}},
 	} {
-		address, parameters, ok := parsePath(test.argument, "FROM:")
+		address, parameters, ok := parsePath(test.argument, "FROM:", Profile{})
 		if !ok || address != test.address {
 			t.Errorf("%q: got %q, %v; want %q", test.argument, address, ok, test.address)
 		}
@@ -50,7 +50,7 @@ func TestParsePathRefuses(t *testing.T) {
 		"FROM:<a@b> ", "FROM:<a@b>  X", "FROM:<a@b> X=", "FROM:<a@b> =x", "FROM:<a@b> -X=y", "FROM:<a@b> X=y=z", "FROM:<a@b> X=\x01",
 		"FROM:<a@b> X=1 x=2", "FROM:<a@b> A B C D E F G H I J K", "FROM:<a@b> X=\xff", "FROM:<a@b> X=\u0085",
 	} {
-		if address, parameters, ok := parsePath(argument, "FROM:"); ok {
+		if address, parameters, ok := parsePath(argument, "FROM:", Profile{}); ok {
 			t.Errorf("%q was taken for %q with %v", argument, address, parameters)
 		}
 	}
@@ -62,7 +62,7 @@ func FuzzParsePath(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, argument string) {
-		address, parameters, ok := parsePath(argument, "FROM:")
+		address, parameters, ok := parsePath(argument, "FROM:", Profile{})
 		if !ok {
 			return
 		}
@@ -73,7 +73,7 @@ func FuzzParsePath(f *testing.F) {
 				again += "=" + p.value
 			}
 		}
-		address2, parameters2, ok := parsePath(again, "FROM:")
+		address2, parameters2, ok := parsePath(again, "FROM:", Profile{})
 		if !ok || address2 != address || !cmp.Equal(parameters, parameters2, cmp.AllowUnexported(parameter{})) {
 			t.Fatalf("%q was taken for %q, and that for %q with %v, %v", argument, again, address2, parameters2, ok)
 		}

@@ -2,7 +2,8 @@
 //
 // The proxy holds the whole dialogue with the client. Package auth decides about the sign-in; for a message the proxy
 // signs in at the provider's submission server by XOAUTH2 and passes the envelope and the message on, in constant
-// memory and without changing a byte but for one Received line at the front. What upstream answers is what the client
+// memory. One Received line goes in front, the sending policy and the listener's profile may edit the header, and the
+// body's bytes stay as they are. What upstream answers is what the client
 // hears, word for word; where upstream gives no answer, the client hears of it as temporary.
 //
 // A connection to upstream is opened with the first message of a session, serves the messages that follow, and is
@@ -72,10 +73,15 @@ func New(config Config) *Proxy {
 	return &Proxy{Config: config}
 }
 
+// Door is what a listener grants its clients beyond the RFCs. The zero value grants nothing.
+type Door struct {
+	Profile Profile
+}
+
 // Serve holds the dialogue with one client until its connection ends, and closes it. When ctx ends, the client is told
 // so at the next command; a message on its way is finished first.
-func (p *Proxy) Serve(ctx context.Context, conn *front.Conn) {
-	d := newDialogue(p, conn)
+func (p *Proxy) Serve(ctx context.Context, conn *front.Conn, door Door) {
+	d := newDialogue(p, conn, door)
 	defer conn.Close()
 	d.run(ctx)
 }

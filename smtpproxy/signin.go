@@ -28,7 +28,7 @@ func (d *dialogue) auth(ctx context.Context, rest string) error {
 	switch {
 	case d.grant != nil, d.transaction != nil:
 		return d.reject(replySequence)
-	case !d.extended:
+	case d.hello == "", !d.extended && !d.door.Profile.AuthAfterHELO:
 		return d.reject(say(503, "5.5.1 EHLO first"))
 	case !d.conn.MaySignIn():
 		return d.send(say(538, "5.7.11 Encryption required for requested authentication mechanism"))
@@ -45,6 +45,9 @@ func (d *dialogue) auth(ctx context.Context, rest string) error {
 	server := mechanismServer(&attempt)
 	if server == nil {
 		return d.send(say(504, "5.5.4 Unrecognized authentication type"))
+	}
+	if hasInitial && attempt.Mechanism == "LOGIN" && !d.door.Profile.LoginInitialResponse {
+		return d.reject(say(501, "5.5.4 AUTH LOGIN takes no initial response on this listener"))
 	}
 	var response []byte
 	if hasInitial {
@@ -112,7 +115,7 @@ func (d *dialogue) exchange(server gosasl.Server, response []byte) error {
 		if err := d.flush(); err != nil {
 			return err
 		}
-		line, err := d.in.ReadLine()
+		line, err := d.readLine()
 		switch {
 		case errors.Is(err, wire.ErrLineTooLong):
 			return err

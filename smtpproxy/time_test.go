@@ -13,6 +13,7 @@ import (
 
 	"postern/auth"
 	"postern/internal/audit"
+	"postern/internal/config"
 	"postern/internal/front"
 	"postern/internal/session"
 	"postern/internal/wire"
@@ -26,7 +27,7 @@ func stranger() (d *dialogue, client net.Conn, record *fakeAudit) {
 	client, theirs := net.Pipe()
 	record = &fakeAudit{}
 	p := New(Config{Domain: "mail.test", Audit: record, Sessions: &session.Register{}, Log: slog.New(slog.DiscardHandler)})
-	return newDialogue(p, front.New(theirs, "s-1", time.Now())), client, record
+	return newDialogue(p, front.New(theirs, "s-1", time.Now()), Door{}), client, record
 }
 
 // sender is a stranger that has signed in and may send DATA; on the channel comes what upstream heard after it.
@@ -34,7 +35,7 @@ func sender() (d *dialogue, client net.Conn, record *fakeAudit, heard <-chan str
 	d, client, record = stranger()
 	d.link = newLink(d.conn.Conn)
 	d.live, _ = d.proxy.Sessions.Add(session.Limits{}, session.Info{ID: "s-1"}, d.link.cut)
-	d.grant, d.started, d.hello, d.extended = &auth.Grant{Login: "copier-3"}, time.Now(), "copier", true
+	d.grant, d.started, d.hello, d.extended = &auth.Grant{Login: "copier-3", Policy: &config.Policy{}}, time.Now(), "copier", true
 	upstream, heard := readyUpstream()
 	d.link.put(upstream)
 	d.transaction = &transaction{upstream: upstream, sender: "a@b.example", recipients: []string{"c@d.example"}}
@@ -129,7 +130,7 @@ func TestClientStallsInItsMessage(t *testing.T) {
 		d, client, record, heard := sender()
 		began := time.Now()
 		d.start(t.Context())
-		go func() { _, _ = io.WriteString(client, "DATA\r\nSubject: x\r\n.\r") }()
+		go func() { _, _ = io.WriteString(client, "DATA\r\nSubject: x\r\n\r\n.\r") }()
 		all, _ := io.ReadAll(client)
 		if got := string(all); !strings.HasSuffix(got, goAhead+"\r\n"+tooSlow+"\r\n") {
 			t.Errorf("got %q", got)
@@ -137,7 +138,7 @@ func TestClientStallsInItsMessage(t *testing.T) {
 		if took := time.Since(began); took != blockTimeout {
 			t.Errorf("after %v, want %v", took, blockTimeout)
 		}
-		if got := <-heard; !strings.HasSuffix(got, "Subject: x\r\n.") {
+		if got := <-heard; !strings.HasSuffix(got, "Subject: x\r\n\r\n.") {
 			t.Errorf("upstream heard %q", got)
 		}
 		synctest.Wait()

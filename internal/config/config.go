@@ -72,6 +72,7 @@ type Listener struct {
 	TLS       TLSMode        `yaml:"tls" jsonschema:"enum=implicit,enum=starttls,enum=optional" jsonschema_description:"implicit: TLS from the first byte. starttls: STARTTLS before a sign-in. optional: a sign-in in clear is accepted as well; needs networks."`
 	LegacyTLS bool           `yaml:"legacy_tls,omitempty" jsonschema_description:"TLS 1.0 and 1.1 for old devices. Not in this version."`
 	Networks  []netip.Prefix `yaml:"networks,omitempty" jsonschema_description:"Who may connect, such as 10.0.8.0/24. Nothing means everybody."`
+	Profile   string         `yaml:"profile,omitempty" jsonschema:"enum=strict,enum=device,enum=ancient" jsonschema_description:"How exactly SMTP clients have to follow the standards: strict, device (the default) or ancient, which needs networks."`
 }
 
 // Policy is a named set of rules for sessions.
@@ -127,24 +128,36 @@ type Limits struct {
 	RecipientsPerDay  int `yaml:"recipients_per_day,omitempty" jsonschema_description:"Recipients in a day. Not enforced in this version."`
 }
 
+// What Send.From may be.
+const (
+	// PassSender: the login's own addresses pass, and nobody else's.
+	PassSender = "pass"
+	// RewriteSender: the mailbox takes the place of every sender that is not the login's own.
+	RewriteSender = "rewrite"
+	// RefuseSender: the mailbox's address, and nothing else.
+	RefuseSender = "refuse"
+)
+
 // Send is the sending policy.
 type Send struct {
-	From       string   `yaml:"from,omitempty" jsonschema:"enum=pass,enum=rewrite,enum=refuse" jsonschema_description:"What happens to a sender that is not the mailbox: pass, rewrite or refuse. Only pass, the default, in this version."`
-	Recipients []string `yaml:"recipients,omitempty" jsonschema_description:"To whom may be sent: addresses, or *@domain. Not enforced in this version."`
+	From       string   `yaml:"from,omitempty" jsonschema:"enum=pass,enum=rewrite,enum=refuse" jsonschema_description:"Who may be the sender, in MAIL and in the From and Sender fields. pass, the default: the mailbox, the account and the addresses of the user; others are refused. rewrite: others become the mailbox, and stay as Reply-To. refuse: the mailbox alone."`
+	Recipients []string `yaml:"recipients,omitempty" jsonschema_description:"To whom may be sent: addresses, or *@domain. Nothing means to everybody."`
+	MaxSize    Size     `yaml:"max_size,omitempty" jsonschema:"type=string" jsonschema_description:"The largest message, such as 35MB. Without it Exchange Online's 150MB; the mailbox's own limit is often less."`
 	Delivery   string   `yaml:"delivery,omitempty" jsonschema:"enum=auto,enum=direct,enum=queue" jsonschema_description:"auto, direct or queue. This version delivers direct, whatever stands here: a message is accepted when Exchange Online has accepted it."`
 }
 
 // User maps a login, or every login of a domain, to a mailbox and the account that opens it.
 type User struct {
-	Login    string   `yaml:"login,omitempty" jsonschema_description:"The name that the client types: an address, or any name."`
-	Aliases  []string `yaml:"aliases,omitempty" jsonschema_description:"Other names that the client may type instead of the login. They are the same login: its passwords, its limits, its lock."`
-	Match    string   `yaml:"match,omitempty" jsonschema_description:"Instead of login: *@domain, for every login of a domain."`
-	Mailbox  string   `yaml:"mailbox,omitempty" jsonschema_description:"The mailbox's address. Default: the login."`
-	Account  string   `yaml:"account,omitempty" jsonschema_description:"With a delegated grant, the person whose token opens the mailbox, as their user principal name. Default: the mailbox."`
-	Provider string   `yaml:"provider" jsonschema_description:"The name of the provider."`
-	Grant    string   `yaml:"grant" jsonschema:"enum=delegated,enum=application" jsonschema_description:"delegated: a person signed in once and consented. application: the gateway asks in its own name."`
-	Policy   string   `yaml:"policy" jsonschema_description:"The name of the policy."`
-	Override *Policy  `yaml:"override,omitempty" jsonschema_description:"Settings of a policy that are different for this entry. What is left out stays as the policy has it."`
+	Login     string   `yaml:"login,omitempty" jsonschema_description:"The name that the client types: an address, or any name."`
+	Aliases   []string `yaml:"aliases,omitempty" jsonschema_description:"Other names that the client may type instead of the login. They are the same login: its passwords, its limits, its lock."`
+	Match     string   `yaml:"match,omitempty" jsonschema_description:"Instead of login: *@domain, for every login of a domain."`
+	Mailbox   string   `yaml:"mailbox,omitempty" jsonschema_description:"The mailbox's address. Default: the login."`
+	Addresses []string `yaml:"addresses,omitempty" jsonschema_description:"Further addresses that the login may send as, such as the mailbox's aliases, or *@domain. The mailbox needs Send As for them in Exchange Online."`
+	Account   string   `yaml:"account,omitempty" jsonschema_description:"With a delegated grant, the person whose token opens the mailbox, as their user principal name. Default: the mailbox."`
+	Provider  string   `yaml:"provider" jsonschema_description:"The name of the provider."`
+	Grant     string   `yaml:"grant" jsonschema:"enum=delegated,enum=application" jsonschema_description:"delegated: a person signed in once and consented. application: the gateway asks in its own name."`
+	Policy    string   `yaml:"policy" jsonschema_description:"The name of the policy."`
+	Override  *Policy  `yaml:"override,omitempty" jsonschema_description:"Settings of a policy that are different for this entry. What is left out stays as the policy has it."`
 
 	// Line is where the entry begins in the file; 0 for a configuration that was not read from one.
 	Line int `yaml:"-"`

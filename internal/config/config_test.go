@@ -137,8 +137,8 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%s has no line", warning)
 		}
 	}
-	want := []string{"policies.device.limits.messages_per_minute", "policies.device.send.from", "policies.device.send.delivery",
-		"policies.device.send.recipients", "policies.person.mfa.evidence", "policies.person.limits.messages_per_minute",
+	want := []string{"policies.device.limits.messages_per_minute", "policies.device.send.delivery",
+		"policies.person.mfa.evidence", "policies.person.limits.messages_per_minute",
 		"policies.person.limits.recipients_per_day"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("warnings differ (-want +got):\n%s", diff)
@@ -329,6 +329,44 @@ func TestConnectionDefaults(t *testing.T) {
 	}
 	if got := c.Providers["contoso"].IMAPSessions; got != 0 {
 		t.Errorf("sessions of a mailbox elsewhere: got %d, want no limit", got)
+	}
+}
+
+func TestSendingAndListeners(t *testing.T) {
+	content, err := os.ReadFile("testdata/good/devices.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse("postern.yaml", content, gallery(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var profiles []string
+	for _, l := range c.Listeners {
+		profiles = append(profiles, l.Profile)
+	}
+	if diff := cmp.Diff([]string{"", "strict", "device", "ancient"}, profiles); diff != "" {
+		t.Errorf("profiles (-want +got):\n%s", diff)
+	}
+	if got, want := c.Policies["device"].Send, (Send{From: "rewrite", Recipients: []string{"*@contoso.com"}, MaxSize: 35 << 20}); !cmp.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if diff := cmp.Diff([]string{"info@contoso.com", "*@fabrikam.com"}, c.Users[0].Addresses); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]Size{"35MB": 35 << 20, "1 mb": 1 << 20, "512KB": 512 << 10, "1000": 1000,
+		"": 0, "0": 0, "-1MB": 0, "MB": 0, "35 GB": 0, "1.5MB": 0, "99999999999MB": 0} {
+		if got, err := ParseSize(text); got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: got %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for size, want := range map[Size]string{35 << 20: "35MB", 512 << 10: "512KB", 1000: "1000"} {
+		if got := size.String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 

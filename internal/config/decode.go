@@ -132,6 +132,7 @@ func (d *decoder) fill(node ast.Node, into reflect.Value, path string) {
 var leaves = map[reflect.Type]func(string) (any, error){
 	reflect.TypeFor[Duration](): func(s string) (any, error) { return ParseDuration(s) },
 	reflect.TypeFor[Date]():     func(s string) (any, error) { return ParseDate(s) },
+	reflect.TypeFor[Size]():     func(s string) (any, error) { return ParseSize(s) },
 	reflect.TypeFor[netip.Prefix](): func(s string) (any, error) {
 		prefix, err := netip.ParsePrefix(s)
 		if err != nil {

@@ -20,7 +20,8 @@ import (
 var (
 	protocols  = []string{"imap", "smtp"}
 	tlsModes   = []string{string(Implicit), string(StartTLS), string(Optional)}
-	senders    = []string{"pass", "rewrite", "refuse"}
+	senders    = []string{PassSender, RewriteSender, RefuseSender}
+	profiles   = []string{"strict", "device", "ancient"}
 	deliveries = []string{"auto", "direct", "queue"}
 )
 
@@ -190,10 +191,8 @@ func (v *validator) listeners() {
 		v.wrong("certificates", "there is none; listeners need one at least, such as - files: {cert: mail.pem, key: mail.key}")
 	}
 	addresses := make(map[string]int) // address → index of the listener that has it
-	for i, l := range v.config.Listeners {
-		path := fmt.Sprintf("listeners[%d]", i)
-		v.oneOf(path+".protocol", l.Protocol, protocols)
-		v.oneOf(path+".tls", string(l.TLS), tlsModes)
+	for i := range v.config.Listeners {
+		l, path := &v.config.Listeners[i], fmt.Sprintf("listeners[%d]", i)
 		if err := checkAddress(l.Address, true); err != nil {
 			v.wrong(path+".address", "%v", err)
 		} else if first, taken := addresses[l.Address]; taken && !strings.HasSuffix(l.Address, ":0") {
@@ -201,13 +200,7 @@ func (v *validator) listeners() {
 		} else {
 			addresses[l.Address] = i
 		}
-		everywhere := func(n netip.Prefix) bool { return n.Bits() == 0 }
-		if l.TLS == Optional && (len(l.Networks) == 0 || slices.ContainsFunc(l.Networks, everywhere)) {
-			v.wrong(path+".tls", "optional lets passwords cross the network in clear; say for which networks with networks: [10.0.8.0/24]")
-		}
-		if l.LegacyTLS {
-			v.wrong(path+".legacy_tls", "TLS below 1.2 arrives with a later version; leave it out")
-		}
+		v.listener(path, l)
 	}
 }
 
@@ -334,18 +327,21 @@ func (v *validator) imapInUse(path string, p *Policy) {
 }
 
 func (v *validator) send(path string, s Send) {
-	if s.From != "" && v.oneOf(path+".from", s.From, senders) && s.From != "pass" {
-		v.warn(path+".from", "not enforced by this version: senders pass as they are, and Exchange Online refuses those that the mailbox may not send as")
+	if s.From != "" {
+		v.oneOf(path+".from", s.From, senders)
 	}
 	if s.Delivery != "" && v.oneOf(path+".delivery", s.Delivery, deliveries) && s.Delivery != "direct" {
 		v.warn(path+".delivery", "this version delivers direct: a message is accepted when Exchange Online has accepted it")
 	}
-	for i, pattern := range s.Recipients {
-		if !isAddress(strings.Replace(pattern, "*@", "any@", 1)) {
-			v.wrong(fmt.Sprintf("%s.recipients[%d]", path, i), "want an address or *@domain")
-		}
+	for i := range s.Recipients {
+		v.pattern(fmt.Sprintf("%s.recipients[%d]", path, i), &s.Recipients[i])
 	}
-	if len(s.Recipients) > 0 {
-		v.warn(path+".recipients", "not enforced by this version")
+}
+
+// pattern looks at an address or *@domain, and makes it lower case.
+func (v *validator) pattern(path string, pattern *string) {
+	if !isAddress(strings.Replace(*pattern, "*@", "any@", 1)) {
+		v.wrong(path, "want an address or *@domain")
 	}
+	*pattern = strings.ToLower(*pattern)
 }

@@ -20,6 +20,9 @@ func (v *validator) users() {
 		}
 		v.name(path, *u)
 		v.aliases(path, *u)
+		for j := range u.Addresses {
+			v.pattern(fmt.Sprintf("%s.addresses[%d]", path, j), &u.Addresses[j])
+		}
 		v.once(path, i, *u, first)
 		if providers := slices.Sorted(maps.Keys(v.config.Providers)); len(providers) > 0 {
 			v.oneOf(path+".provider", u.Provider, providers)
@@ -75,6 +78,9 @@ func (v *validator) name(path string, u User) {
 		}
 		if u.Account != "" {
 			v.wrong(path+".account", "goes with a login; under match everybody's account is their own")
+		}
+		if len(u.Addresses) > 0 {
+			v.wrong(path+".addresses", "goes with a login; under match it would let everybody send as these")
 		}
 		return
 	case !isLogin(u.Login):

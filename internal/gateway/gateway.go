@@ -96,14 +96,18 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 	submission := smtpproxy.New(smtpproxy.Config{
 		Domain: g.config.Domain, Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.smtp, Log: g.log,
 	})
-	serve := map[string]server{
-		"imap": {busy: imapproxy.Busy, serve: imapproxy.New(imapproxy.Config{
-			Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
-		}).Serve},
-		"smtp": {busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func(func()) {
-			submission.Serve(ctx, conn)
+	imap := server{busy: imapproxy.Busy, serve: imapproxy.New(imapproxy.Config{
+		Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
+	}).Serve}
+	serve := func(l config.Listener) server {
+		if l.Protocol == "imap" {
+			return imap
+		}
+		door := smtpproxy.Door{Profile: smtpproxy.Profiles[l.Profile]}
+		return server{busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func(func()) {
+			submission.Serve(ctx, conn, door)
 			return nil
-		}},
+		}}
 	}
 	return g.listen(certificates, serve, o.Version)
 }
@@ -118,12 +122,12 @@ func (g *Gateway) certificates() (*certs.Store, error) {
 }
 
 // listen opens every address, so that one that is taken is an error of the start, and then serves them all.
-func (g *Gateway) listen(certificates *certs.Store, serve map[string]server, version string) error {
+func (g *Gateway) listen(certificates *certs.Store, serve func(config.Listener) server, version string) error {
 	base := certs.ServerTLS(certificates.GetCertificate)
 	admission := newAdmission(affordable(g.config.Limits, g.log), g.log, time.Now)
 	var addresses []string
 	for _, c := range g.config.Listeners {
-		l, err := listen(c, serverTLS(base, c.Protocol), serve[c.Protocol], admission, g.log.With("protocol", c.Protocol), time.Now)
+		l, err := listen(c, serverTLS(base, c.Protocol), serve(c), admission, g.log.With("protocol", c.Protocol), time.Now)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", c.Address, err)
 		}

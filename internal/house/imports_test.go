@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 
 	"imapproxy": {"auth", "auth/token", "internal/audit", "internal/front", "internal/relay", "internal/sasl",
 		"internal/secret", "internal/session", "internal/wire"},
-	"smtpproxy": {"auth", "auth/token", "internal/audit", "internal/front", "internal/sasl",
+	"smtpproxy": {"auth", "auth/token", "internal/audit", "internal/config", "internal/front", "internal/header", "internal/sasl",
 		"internal/secret", "internal/session", "internal/wire"},
 
 	"auth":             {"auth/apppassword", "auth/token", "internal/audit", "internal/config", "internal/secret", "internal/throttle"},
@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"internal/audit":   {"internal/terminal"},
 	"internal/config":  {"internal/secret"},
 	"internal/front":   {"internal/relay"},
+	"internal/header":  {},
 	"internal/keys":    {},
 	"internal/relay":   {},
 	"internal/sasl":    {"internal/secret"},
