@@ -56,7 +56,7 @@ type Actor struct {
 	Browser  string     // names the browser's session, and is no secret: not its cookie
 	Remote   netip.Addr // where the browser is
 	SignedIn time.Time  // when the person signed in at the provider
-	Proven   time.Time  // when a factor of theirs was last proved in this session; the zero time for never
+	Proof    Proof      // the last one of this session; the zero Proof for none
 }
 
 // Factor is a person's second factor.

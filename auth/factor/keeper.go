@@ -68,14 +68,17 @@ func (k *Keeper) Factors(ctx context.Context, p Person) ([]Factor, error) {
 	return k.store.Factors(ctx, p)
 }
 
-// Has reports whether a person still has a factor: a proof by one that was removed since is none.
-func (k *Keeper) Has(ctx context.Context, p Person, id string) (bool, error) {
+// Factor gives one factor of a person. The error is a [Refusal] with [UnknownFactor] where the person has no such factor.
+func (k *Keeper) Factor(ctx context.Context, p Person, id string) (Factor, error) {
 	factors, err := k.store.Factors(ctx, p)
 	if err != nil {
-		return false, err
+		return Factor{}, err
 	}
-	_, found := find(factors, id)
-	return found, nil
+	f, found := find(factors, id)
+	if !found {
+		return Factor{}, refuse(UnknownFactor)
+	}
+	return f, nil
 }
 
 // Rename gives a factor another name.
@@ -84,7 +87,7 @@ func (k *Keeper) Rename(ctx context.Context, a Actor, id, name string) error {
 	if !nameable(name) {
 		return refuse(BadName)
 	}
-	f, err := k.own(ctx, a, id)
+	f, err := k.Factor(ctx, a.Person, id)
 	if err != nil {
 		return err
 	}
@@ -100,17 +103,21 @@ func (k *Keeper) Rename(ctx context.Context, a Actor, id, name string) error {
 // Remove removes a factor. A factor of the person has to be proved just before, this one or another. Who removes the last
 // one begins anew, with a fresh sign-in.
 func (k *Keeper) Remove(ctx context.Context, a Actor, id string) error {
-	f, err := k.own(ctx, a, id)
+	factors, err := k.store.Factors(ctx, a.Person)
 	if err != nil {
 		return err
 	}
-	if !k.fresh(a.Proven) {
+	f, found := find(factors, id)
+	switch {
+	case !found:
+		return refuse(UnknownFactor)
+	case !k.proved(a, factors):
 		return k.refused(a, f, ProofNeeded, nil)
 	}
 	if err := k.audit.Record(audit.FactorRemoved{Factor: told(a, f)}); err != nil {
 		return err
 	}
-	found, err := k.store.RemoveFactor(ctx, a.Person, id)
+	found, err = k.store.RemoveFactor(ctx, a.Person, id)
 	return changed(found, err)
 }
 
@@ -143,7 +150,7 @@ func (k *Keeper) mayEnrol(ctx context.Context, a Actor, method string) (factors 
 	switch {
 	case first && !k.fresh(a.SignedIn):
 		reason = SignInStale
-	case !first && !k.fresh(a.Proven):
+	case !first && !k.proved(a, factors):
 		reason = ProofNeeded
 	case len(factors) >= maxFactors:
 		reason = TooMany
@@ -191,19 +198,6 @@ func (k *Keeper) use(ctx context.Context, a Actor, f Factor, seen int64, used Re
 	return Proof{Factor: f.ID, Method: f.Method, At: f.Used}, nil
 }
 
-// own gives a factor of the person who acts.
-func (k *Keeper) own(ctx context.Context, a Actor, id string) (Factor, error) {
-	factors, err := k.store.Factors(ctx, a.Person)
-	if err != nil {
-		return Factor{}, err
-	}
-	f, found := find(factors, id)
-	if !found {
-		return Factor{}, refuse(UnknownFactor)
-	}
-	return f, nil
-}
-
 // changed gives the error of a change of one factor.
 func changed(found bool, err error) error {
 	if err == nil && !found {
@@ -234,6 +228,13 @@ func told(a Actor, f Factor) audit.Factor {
 func (k *Keeper) fresh(at time.Time) bool {
 	age := k.now().Sub(at)
 	return !at.IsZero() && age <= Fresh && age >= -time.Minute
+}
+
+// proved reports whether a person has proved one of their factors just before. A proof by one that was removed since, or
+// reset, is none.
+func (k *Keeper) proved(a Actor, factors []Factor) bool {
+	_, there := find(factors, a.Proof.Factor)
+	return there && k.fresh(a.Proof.At)
 }
 
 func find(factors []Factor, id string) (Factor, bool) {

@@ -18,7 +18,7 @@ func TestTheFirstFactorNeedsAFreshSignIn(t *testing.T) {
 	w.refuses("a stale sign-in", w.BeginTOTP(t.Context(), a), SignInStale)
 	_, err := w.BeginPasskey(t.Context(), a)
 	w.refuses("a stale sign-in, for a passkey", err, SignInStale)
-	a.Proven = w.now // of nothing that the person has
+	a.Proof = Proof{Factor: "gone", Method: TOTP, At: w.now} // of nothing that the person has
 	w.refuses("a proof instead", w.BeginTOTP(t.Context(), a), SignInStale)
 	a.SignedIn = w.now.Add(time.Hour)
 	w.refuses("a sign-in in the future", w.BeginTOTP(t.Context(), a), SignInStale)
@@ -33,7 +33,7 @@ func TestAFurtherFactorNeedsAProof(t *testing.T) {
 	w.refuses("no proof", w.BeginTOTP(t.Context(), a), ProofNeeded)
 	_, err := w.BeginPasskey(t.Context(), a)
 	w.refuses("no proof, for a passkey", err, ProofNeeded)
-	a.Proven = proof.At
+	a.Proof = proof
 	w.must(w.BeginTOTP(t.Context(), a))
 	w.now = w.now.Add(Fresh + time.Second)
 	_, _, err = w.FinishTOTP(t.Context(), a, "tablet", secret.New("123456"))
@@ -73,7 +73,7 @@ func TestFactorsAreNamedAndRemoved(t *testing.T) {
 		}
 	}
 	w.refuses("removing without a proof", w.Remove(t.Context(), a, first.ID), ProofNeeded)
-	a.Proven = proof.At
+	a.Proof = proof
 	mallory := a
 	mallory.Person.ObjectID = "mallory"
 	for what, err := range map[string]error{
@@ -85,13 +85,13 @@ func TestFactorsAreNamedAndRemoved(t *testing.T) {
 		}
 	}
 	w.recordedAs("")
-	if has, err := w.Has(t.Context(), a.Person, first.ID); err != nil || !has {
-		t.Errorf("got %v, %v; want it there", has, err)
+	if _, err := w.Factor(t.Context(), a.Person, first.ID); err != nil {
+		t.Errorf("got %v; want it there", err)
 	}
 	w.must(w.Remove(t.Context(), a, first.ID))
 	w.recordedAs("factor-removed")
-	if has, err := w.Has(t.Context(), a.Person, first.ID); err != nil || has {
-		t.Errorf("got %v, %v; want it gone", has, err)
+	if _, err := w.Factor(t.Context(), a.Person, first.ID); ReasonOf(err) != UnknownFactor {
+		t.Errorf("got %v; want it gone", err)
 	}
 }
 
@@ -107,7 +107,7 @@ func TestAfterAResetTheNextFactorIsTheFirst(t *testing.T) {
 	}
 	w.now = w.now.Add(time.Minute)
 	old := w.alice("b1")
-	old.Proven, old.SignedIn = proof.At, w.now.Add(-time.Hour)
+	old.Proof, old.SignedIn = proof, w.now.Add(-time.Hour)
 	w.refuses("the proof of before", w.BeginTOTP(t.Context(), old), SignInStale)
 	w.must(w.BeginTOTP(t.Context(), w.alice("b1")))
 }
@@ -117,7 +117,7 @@ func TestFactorsHaveALimit(t *testing.T) {
 	a := w.alice("b1")
 	for i := range maxFactors {
 		_, _, proof := w.enrolTOTP(a, fmt.Sprint("number ", i))
-		a.Proven = proof.At
+		a.Proof = proof
 	}
 	w.recorded()
 	w.refuses("one more", w.BeginTOTP(t.Context(), a), TooMany)
@@ -127,7 +127,7 @@ func TestI43WhatCannotBeRecordedIsNotDone(t *testing.T) {
 	w := newWorld(t)
 	a := w.alice("b1")
 	key, f, proof := w.enrolTOTP(a, "telephone")
-	a.Proven = proof.At
+	a.Proof = proof
 	w.must(w.BeginTOTP(t.Context(), a))
 	pending, err := w.PendingTOTP(t.Context(), a)
 	w.must(err)

@@ -47,7 +47,7 @@ func TestOptionsAskForWhatIsNeeded(t *testing.T) {
 	a := w.alice("b1")
 	key := newAuthenticator(t)
 	_, proof := w.enrolPasskey(a, key, "laptop")
-	a.Proven = proof.At
+	a.Proof = proof
 	raw, err := w.BeginPasskey(t.Context(), a)
 	w.must(err)
 	o := key.read(raw)

@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
 
+	"postern/auth/factor"
 	"postern/certs"
 	"postern/internal/store"
 	"postern/internal/web"
@@ -32,8 +34,12 @@ func (g *Gateway) openPortal(certificates *certs.Store, admission *admission) (*
 		return nil, err
 	}
 	p := &portal{url: c.Origin(g.config.Domain, raw.Addr())}
+	factors, err := g.factors(p.url)
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
 	pages, err := web.New(web.Config{
-		URL: p.url, Administration: c.Administration,
+		URL: p.url, Administration: c.Administration, Factors: factors,
 		Sessions: portalSessions{g.state.Store}, Keys: g.state.Keys, Audit: g.state.Audit, Log: g.log.With("protocol", "https"),
 	})
 	if err != nil {
@@ -44,6 +50,17 @@ func (g *Gateway) openPortal(certificates *certs.Store, admission *admission) (*
 	p.listener = tls.NewListener(&admitted{raw, admission, c.Networks}, settings)
 	p.server = newPortalServer(pages, g.log)
 	return p, nil
+}
+
+// factors makes the keeper of people's second factors, for a portal of that URL.
+func (g *Gateway) factors(portal string) (*factor.Keeper, error) {
+	u, err := url.Parse(portal)
+	if err != nil {
+		return nil, err
+	}
+	return factor.New(factor.Config{
+		Store: factorStore{g.state.Store}, Guesses: g.guesses, Audit: g.state.Audit, Portal: u, Issuer: "Postern " + u.Hostname(),
+	})
 }
 
 // newPortalServer makes a server that bounds what a client may take: HTTP/1.1, so that a connection is one request at a

@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"internal/store/storetest": {"internal/store"},
 	"internal/terminal":        {},
 	"internal/throttle":        {"internal/secret"},
-	"internal/web":             {"internal/audit", "internal/config"},
+	"internal/web":             {"auth/factor", "internal/audit", "internal/config", "internal/secret"},
 	"internal/wire":            {},
 
 	"internal/sim":          {"internal/secret", "internal/sim/entra", "internal/sim/exchange", "internal/sim/tenant"},
@@ -63,6 +63,7 @@ var confined = map[string][]string{
 	"github.com/AzureAD/microsoft-authentication-library-for-go": {"auth/token"},
 	"github.com/coreos/go-oidc":                                  {"auth/token"},
 	"github.com/go-webauthn/webauthn":                            {"auth/factor"},
+	"rsc.io/qr":                                                  {"internal/web"},
 	"github.com/pquerna/otp":                                     {"auth/factor"},
 	"github.com/tink-crypto/tink-go":                             {"internal/keys"},
 	"github.com/pressly/goose":                                   {"internal/store"},

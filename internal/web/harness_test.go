@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/auth/factor"
 	"postern/internal/audit"
 	"postern/internal/config"
 )
@@ -42,15 +43,18 @@ type harness struct {
 	audit    *recorder
 	clock    *clock
 	log      *bytes.Buffer
+	factors  *memoryFactors
 }
 
 // newHarness makes a portal; adjust changes its configuration first.
 func newHarness(t *testing.T, adjust ...func(*Config)) *harness {
 	t.Helper()
-	h := &harness{t: t, sessions: &memorySessions{}, audit: &recorder{}, clock: &clock{now: start}, log: &bytes.Buffer{}}
+	h := &harness{t: t, sessions: &memorySessions{}, audit: &recorder{}, clock: &clock{now: start}, log: &bytes.Buffer{},
+		factors: &memoryFactors{ceremonies: make(map[string]factor.Ceremony)}}
 	c := Config{
 		URL:            origin,
 		Administration: config.Administration{Administrators: []string{root.Username}, Auditors: []string{carol.ObjectID}},
+		Factors:        h.keeper(),
 		Sessions:       h.sessions, Keys: plainKeys{}, Audit: h.audit, Now: h.clock.Now,
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
 	}

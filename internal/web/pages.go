@@ -42,6 +42,7 @@ var navigation = []struct {
 	needed     Permission
 }{
 	{"/", "nav.home", OwnLogins},
+	{"/factors", "nav.factors", OwnLogins},
 }
 
 // parsePages parses every page once for each language, with the layout around it. A word that is missing is an error.

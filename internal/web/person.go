@@ -30,6 +30,7 @@ type Person struct {
 type Evidence struct {
 	Method string // totp, passkey, acrs:c1 or amr:mfa, as the policies' mfa.evidence names them
 	At     time.Time
+	Factor string `json:",omitempty"` // id of the factor, of totp and passkey
 }
 
 // Same reports whether two persons are one.

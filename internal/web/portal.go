@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/auth/factor"
 	"postern/internal/audit"
 	"postern/internal/config"
 )
@@ -26,6 +27,7 @@ type Config struct {
 	URL            string                // required: https://host or https://host:port, as browsers reach the portal
 	Administration config.Administration // who has which role
 	Sessions       SessionStore          // required
+	Factors        *factor.Keeper        // required: people's second factors
 	Keys           Sealer                // required: seals the content of sessions
 	Audit          Recorder              // required
 	Log            *slog.Logger          // required
@@ -78,6 +80,8 @@ func (p *Portal) routes() {
 	p.handle("GET /{$}", OwnLogins, p.home)
 	p.handle("POST /signout", OwnLogins, p.signOut)
 	p.handle("POST /signout/everywhere", OwnLogins, p.signOutEverywhere)
+
+	p.factorRoutes()
 
 	p.open("/", p.notFound)
 }

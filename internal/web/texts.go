@@ -18,7 +18,7 @@ type text [2]string
 type texts map[string]text
 
 // dictionary is every text of the portal. A page's are in a words file of its own.
-var dictionary = merge(layoutWords, signInWords, homeWords)
+var dictionary = merge(layoutWords, signInWords, homeWords, factorWords)
 
 func merge(all ...texts) texts {
 	merged := make(texts)

@@ -1,0 +1,64 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"postern/auth/factor"
+	"postern/internal/config"
+)
+
+// proven gives the second factor that the sender of a request has proved within the last ten minutes and that mfa accepts,
+// the latest if there are several. Where there is none it sends the browser to prove one and to come back to the page
+// back, and reports false: the handler is done.
+func (p *Portal) proven(w http.ResponseWriter, r *http.Request, mfa config.MFA, back string) (Evidence, bool) {
+	var latest Evidence
+	for _, e := range personOf(r).Evidence {
+		if !mfa.Accepts(e.Method) || !p.fresh(e) || !e.At.After(latest.At) {
+			continue
+		}
+		holds, err := p.holds(r, e)
+		if err != nil {
+			p.unavailable(w, r, "looking at a second factor", err)
+			return Evidence{}, false
+		}
+		if holds {
+			latest = e
+		}
+	}
+	if latest.Method == "" {
+		redirect(w, r, provePath(mfa, back))
+		return Evidence{}, false
+	}
+	return latest, true
+}
+
+// fresh reports whether evidence is from the last ten minutes.
+func (p *Portal) fresh(e Evidence) bool { return p.now().Sub(e.At) <= factor.Fresh }
+
+// holds reports whether evidence counts still: a proof by a factor that was removed since does not.
+func (p *Portal) holds(r *http.Request, e Evidence) (bool, error) {
+	if e.Factor == "" {
+		return true, nil
+	}
+	_, err := p.config.Factors.Factor(r.Context(), ownerOf(personOf(r)), e.Factor)
+	if factor.ReasonOf(err) == factor.UnknownFactor {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// provePath is the page that asks for one of the proofs that mfa accepts, and leads back to another.
+func provePath(mfa config.MFA, back string) string {
+	query := url.Values{"return": {back}}
+	if len(mfa.Evidence) > 0 {
+		query.Set("for", strings.Join(mfa.Evidence, ","))
+	}
+	return "/factors/prove?" + query.Encode()
+}
+
+// ownerOf is who somebody is to package factor.
+func ownerOf(who Person) factor.Person {
+	return factor.Person{TenantID: who.TenantID, ObjectID: who.ObjectID}
+}
