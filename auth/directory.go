@@ -62,8 +62,12 @@ func addFirst(index map[string]int, name string, i int) {
 // Canonical gives the form of a login in which it is compared, counted and kept: lower case.
 func Canonical(login string) string { return strings.ToLower(login) }
 
-// Lookup finds the user that a login is for: of the entries that fit, the first in the file.
+// Lookup finds the user that a login is for: of the entries that fit, the first in the file. A name that could alter a
+// message of some protocol is nobody's.
 func (d *Directory) Lookup(login string) (Mapping, bool) {
+	if !config.IsLogin(login) {
+		return Mapping{}, false
+	}
 	login = Canonical(login)
 	found, ok := d.exact[login]
 	if local, domain, isAddress := strings.Cut(login, "@"); isAddress && local != "" {

@@ -155,14 +155,24 @@ func (w *world) issue(login string, age time.Duration, method string) (id string
 // try signs in and gives why that was refused; empty when it was not.
 func (w *world) try(login, from string, password secret.Text) Reason {
 	w.t.Helper()
-	if refusal := w.refusal(login, from, password); refusal != nil {
+	return w.tryBy(SMTP, login, from, password)
+}
+
+// tryBy signs in by a protocol.
+func (w *world) tryBy(protocol Protocol, login, from string, password secret.Text) Reason {
+	w.t.Helper()
+	if refusal := w.refusalBy(protocol, login, from, password); refusal != nil {
 		return refusal.Reason
 	}
 	return ""
 }
 
 func (w *world) refusal(login, from string, password secret.Text) *Refusal {
-	_, err := w.SignIn(w.t.Context(), Attempt{Session: "s1", Protocol: SMTP, Login: login, Secret: password, Mechanism: "PLAIN",
+	return w.refusalBy(SMTP, login, from, password)
+}
+
+func (w *world) refusalBy(protocol Protocol, login, from string, password secret.Text) *Refusal {
+	_, err := w.SignIn(w.t.Context(), Attempt{Session: "s1", Protocol: protocol, Login: login, Secret: password, Mechanism: "PLAIN",
 		Remote: netip.AddrPortFrom(netip.MustParseAddr(from), 49152), TLS: tls.VersionTLS13, Client: "copier"}, nil)
 	var refusal *Refusal
 	if err != nil && !errors.As(err, &refusal) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // maxName is the longest login or address in bytes.
@@ -55,7 +56,7 @@ func (v *validator) aliases(path string, u User) {
 		v.wrong(path+".aliases", "goes with a login; under match everybody has the name that fits")
 	}
 	for i, alias := range u.Aliases {
-		if !isLogin(alias) {
+		if !IsLogin(alias) {
 			v.wrong(fmt.Sprintf("%s.aliases[%d]", path, i), "want one word of at most %d letters without spaces", maxName)
 		}
 	}
@@ -83,7 +84,7 @@ func (v *validator) name(path string, u User) {
 			v.wrong(path+".addresses", "goes with a login; under match it would let everybody send as these")
 		}
 		return
-	case !isLogin(u.Login):
+	case !IsLogin(u.Login):
 		v.wrong(path+".login", "want one word of at most %d letters without spaces", maxName)
 		return
 	}
@@ -123,13 +124,13 @@ func (v *validator) unreachable(first map[string]int) {
 	}
 }
 
-// isLogin reports whether s can be typed as a login: anything that no protocol's message could be altered by.
-func isLogin(s string) bool {
-	return s != "" && len(s) <= maxName && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || !unicode.IsPrint(r) })
+// IsLogin reports whether s can be a login: anything that no protocol's message could be altered by (threat model I-25).
+func IsLogin(s string) bool {
+	return s != "" && len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || !unicode.IsPrint(r) })
 }
 
 // isAddress reports whether s looks like a mailbox's address.
 func isAddress(s string) bool {
 	local, domain, ok := strings.Cut(s, "@")
-	return ok && local != "" && isLogin(s) && isHostName(domain) && strings.Contains(domain, ".") && !strings.ContainsAny(local, `<>()[]\,;:"`)
+	return ok && local != "" && IsLogin(s) && isHostName(domain) && strings.Contains(domain, ".") && !strings.ContainsAny(local, `<>()[]\,;:"`)
 }
