@@ -5,42 +5,40 @@ import (
 	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
-
-	"postern/internal/secret"
 )
 
-// fetchApplication gets the application's own token by client credentials (RFC 6749 section 4.4).
-func (m *Microsoft) fetchApplication(ctx context.Context, store Store, r request) (Access, bool, *Error) {
+// application is the way to the application's own token, by client credentials (RFC 6749 section 4.4).
+func (m *Microsoft) application(r request) (way, *Error) {
 	if m.credential == nil {
-		return Access{}, false, &Error{Account: r.account, Class: Misconfigured, Advice: "provider " + r.account.Provider +
+		return way{}, &Error{Account: r.account, Class: Misconfigured, Advice: "provider " + r.account.Provider +
 			" has neither a client secret nor a client certificate, which the application grant needs: set client_certificate_file or " +
 			"client_secret_file"}
 	}
-	key := CacheKey{Provider: r.account.Provider, TenantID: m.tenant, Owner: m.clientID, Kind: KindApplication}
-	content, err := store.Cache(ctx, key)
-	if err != nil {
-		return Access{}, false, storeError(r.account, err)
-	}
 	scopes := []string{m.applicationScope}
-	row := &cacheRow{content: content}
-	kept, err := row.parse()
-	if err == nil {
-		if access, ok := kept.newer(r, m.clientID, scopes); ok {
-			return access, false, nil
-		}
-	}
-	// There is nothing in the row but access tokens, and those are not wanted.
-	row.content = nil
-	c := new(call)
-	result, err := m.credentials(withCall(ctx, c), row, scopes)
-	obtained := time.Now()
-	if err != nil {
-		return Access{}, true, m.failure(r.account, c.answer, err)
-	}
-	if failed := save(ctx, store, r.account, key, row); failed != nil {
-		return Access{}, true, failed
-	}
-	return Access{Token: secret.New(result.AccessToken), Obtained: obtained, Expires: result.ExpiresOn}, true, nil
+	key := CacheKey{Provider: r.account.Provider, TenantID: m.tenant, Owner: m.clientID, Kind: KindApplication}
+	return way{
+		lease: key,
+		look: func(ctx context.Context, store Store) (place, Access, *Error) {
+			content, err := store.Cache(ctx, key)
+			if err != nil {
+				return place{}, Access{}, storeError(r.account, err)
+			}
+			kept, err := (&cacheRow{content: content}).parse()
+			if err != nil {
+				kept = contract{} // nothing is lost with it
+			}
+			// There is nothing in the row but access tokens; where they will not do, MSAL shall not see them.
+			return place{key, new(cacheRow)}, kept.newer(r, m.clientID, scopes), nil
+		},
+		ask: func(ctx context.Context, p place) (Access, bool, *Error) {
+			c := &call{account: r.account}
+			result, err := m.credentials(withCall(ctx, c), p.row, scopes)
+			if err != nil {
+				return Access{}, true, m.failure(r.account, c.answer, err)
+			}
+			return granted(result.AccessToken, time.Now(), result.ExpiresOn), true, nil
+		},
+	}, nil
 }
 
 // credentials asks with a client of its own.

@@ -24,6 +24,8 @@ const (
 type call struct {
 	asked  bool // a request was made at all
 	answer answer
+	// account is whose token it is about, and waited for its turn; zero where a person waits for it, see [pace].
+	account Account
 
 	// paced is set for the device code flow, where MSAL polls as it likes and not as the provider says (reference
 	// G.4.3). interval is then the provider's, and next the time of the next poll.

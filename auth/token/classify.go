@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -141,29 +142,30 @@ func byWord(a answer) (Class, string) {
 	return Misconfigured, "Entra refused the request; look the code up at https://login.microsoftonline.com/error"
 }
 
-// delays between requests after a failure. Chance adds up to a quarter, so that accounts which failed together do not
-// come back together.
+// delays between requests after a failure.
 const (
 	minTemporaryDelay     = time.Second
 	minMisconfiguredDelay = time.Minute
 	maxDelay              = 4 * time.Minute // and a quarter: five minutes
-	// A refusal of a person's sign-in that an administrator may mend is asked about twice within the hour and then
-	// hourly: Entra counts these requests against the person (threat model I-23).
-	signInDelay    = 5 * time.Minute
-	maxSignInDelay = time.Hour
 )
 
-// delay is how long not to ask again after the n-th failure in a row, n from 1, before chance adds to it.
+// delay is how long not to ask again after the n-th failure in a row, n from 1, before chance adds to it. An application's
+// grant that is refused is asked about hourly: nobody has to do anything once what was wrong has been mended, and one
+// application is one request. For a person's, see [Enrolment.after].
 func (e *Error) delay(n int) time.Duration {
-	first, most := minTemporaryDelay, maxDelay
-	if e.Class == Misconfigured {
-		first = minMisconfiguredDelay
-		if e.Code == "invalid_grant" || e.Code == "interaction_required" {
-			first, most = signInDelay, maxSignInDelay
-			if n > 1 {
-				return most
-			}
-		}
+	var least time.Duration
+	switch {
+	case e.Code == "invalid_grant", e.Code == "interaction_required":
+		least = askAgain[min(n, len(askAgain))-1]
+	case e.unasked:
+		least = 0
+	case e.Class == Misconfigured:
+		least = min(minMisconfiguredDelay<<min(n-1, 16), maxDelay)
+	default:
+		least = min(minTemporaryDelay<<min(n-1, 16), maxDelay)
 	}
-	return max(min(first<<min(n-1, 16), most), e.retryAfter)
+	return max(least, e.retryAfter)
 }
+
+// spread adds up to a quarter by chance, so that accounts which failed together do not come back together.
+func spread(d time.Duration) time.Duration { return d + rand.N(d/4+1) }

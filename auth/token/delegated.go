@@ -6,34 +6,46 @@ import (
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/public"
-
-	"postern/internal/secret"
 )
 
 // identityMismatch is the code of an answer that was for another person than the account's.
 const identityMismatch = "identity_mismatch"
 
-// fetchDelegated gets a person's token for the refresh token that is kept of them (RFC 6749 section 6).
-func (m *Microsoft) fetchDelegated(ctx context.Context, store Store, r request) (Access, bool, *Error) {
-	key, row, err := m.personRow(ctx, store, r)
-	if err != nil {
-		return Access{}, false, storeError(r.account, err)
-	}
+// delegated is the way to a person's token, for the refresh token that is kept of them (RFC 6749 section 6).
+func (m *Microsoft) delegated(r request) (way, *Error) {
+	return way{
+		lease: personKey(r.account, r.identity),
+		look: func(ctx context.Context, store Store) (place, Access, *Error) {
+			p, err := m.personRow(ctx, store, r)
+			if err != nil {
+				return place{}, Access{}, storeError(r.account, err)
+			}
+			access, failed := m.readPerson(r, p.row)
+			return p, access, failed
+		},
+		ask: func(ctx context.Context, p place) (Access, bool, *Error) { return m.askForPerson(ctx, r, p) },
+	}, nil
+}
+
+// readPerson holds a kept row against the enrolment, and gives its access token where that will do.
+func (m *Microsoft) readPerson(r request, row *cacheRow) (Access, *Error) {
 	kept, err := row.parse()
 	switch {
 	case err != nil, len(kept.RefreshTokens) == 0:
-		return Access{}, false, needsSignIn(r.account, "", "no refresh token is kept for the account: "+enrollCommand(r.account))
+		return Access{}, needsSignIn(r.account, "", "no refresh token is kept for the account: "+enrollCommand(r.account))
 	case !kept.belongsTo(r.identity):
-		return Access{}, false, mismatch(r.account)
+		return Access{}, mismatch(r.account)
 	}
-	if access, ok := kept.newer(r, m.clientID, m.scopes); ok {
-		return access, false, nil
-	}
-	if err := row.dropAccessTokens(); err != nil {
+	return kept.newer(r, m.clientID, m.scopes), nil
+}
+
+// askForPerson redeems the row's refresh token, and holds the answer against the enrolment.
+func (m *Microsoft) askForPerson(ctx context.Context, r request, p place) (Access, bool, *Error) {
+	if err := p.row.dropAccessTokens(); err != nil {
 		return Access{}, false, needsSignIn(r.account, "", err.Error()+": "+enrollCommand(r.account))
 	}
-	c := new(call)
-	result, err := m.redeem(withCall(ctx, c), key.Kind, row, kept)
+	c := &call{account: r.account}
+	result, err := m.redeem(withCall(ctx, c), p)
 	obtained := time.Now()
 	switch {
 	case err != nil && !c.asked && ctx.Err() == nil:
@@ -43,36 +55,37 @@ func (m *Microsoft) fetchDelegated(ctx context.Context, store Store, r request) 
 	case err != nil:
 		return Access{}, true, m.failure(r.account, c.answer, err)
 	}
-	if failed := m.checkIdentity(r, row, result); failed != nil {
+	if failed := m.checkIdentity(r, p.row, result); failed != nil {
 		return Access{}, true, failed
 	}
-	if failed := save(ctx, store, r.account, key, row); failed != nil {
-		return Access{}, true, failed
-	}
-	return Access{Token: secret.New(result.AccessToken), Obtained: obtained, Expires: result.ExpiresOn}, true, nil
+	return granted(result.AccessToken, obtained, result.ExpiresOn), true, nil
 }
 
 // personRow gives the row of a person and its place: what a sign-in by code brought, or else by device code. There is one
 // of them at a time.
-func (m *Microsoft) personRow(ctx context.Context, store Store, r request) (CacheKey, *cacheRow, error) {
+func (m *Microsoft) personRow(ctx context.Context, store Store, r request) (place, error) {
 	key := personKey(r.account, r.identity)
 	if m.credential != nil {
 		byCode := key
 		byCode.Kind = KindConfidential
 		content, err := store.Cache(ctx, byCode)
 		if err != nil || len(content) > 0 {
-			return byCode, &cacheRow{content: content}, err
+			return place{byCode, &cacheRow{content: content}}, err
 		}
 	}
 	content, err := store.Cache(ctx, key)
-	return key, &cacheRow{content: content}, err
+	return place{key, &cacheRow{content: content}}, err
 }
 
 // redeem redeems the refresh token of a row that has no access token, as the kind of client that the token is bound to.
 // All accounts of the row are one person; MSAL goes by the home account id, which they share.
-func (m *Microsoft) redeem(ctx context.Context, kind string, row *cacheRow, kept contract) (public.AuthResult, error) {
-	if kind == KindConfidential {
-		client, err := m.confidentialClient(row)
+func (m *Microsoft) redeem(ctx context.Context, p place) (public.AuthResult, error) {
+	if p.key.Kind == KindConfidential {
+		client, err := m.confidentialClient(p.row)
+		if err != nil {
+			return confidential.AuthResult{}, err
+		}
+		kept, err := p.row.parse()
 		if err != nil {
 			return confidential.AuthResult{}, err
 		}
@@ -82,7 +95,7 @@ func (m *Microsoft) redeem(ctx context.Context, kind string, row *cacheRow, kept
 		}
 		return client.AcquireTokenSilent(ctx, m.scopes, confidential.WithSilentAccount(account))
 	}
-	client, err := m.publicClient(row)
+	client, err := m.publicClient(p.row)
 	if err != nil {
 		return public.AuthResult{}, err
 	}

@@ -114,6 +114,15 @@ func (s *Source) refuseEnrolment(account Account, identity Identity, by string, 
 
 // saveEnrolment records an enrolment and then keeps it. The error is nil or an *Error.
 func (s *Source) saveEnrolment(ctx context.Context, account Account, identity Identity, key CacheKey, row *cacheRow, method, by string) error {
+	// The person has signed in: that is kept also where whoever asked for it has gone.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseLife+saveTime)
+	defer cancel()
+	// What is still under way for the enrolment before would be kept over this one.
+	release, failed := lease(ctx, s.store, account, personKey(account, identity))
+	if failed != nil {
+		return failed
+	}
+	defer release()
 	event := audit.AccountEnrolled{
 		Provider: account.Provider, Account: account.Name, TenantID: identity.TenantID, ObjectID: identity.ObjectID,
 		Method: method, By: by,
@@ -121,9 +130,6 @@ func (s *Source) saveEnrolment(ctx context.Context, account Account, identity Id
 	if err := s.audit.Record(event); err != nil {
 		return &Error{Account: account, Class: Temporary, Advice: "the audit log cannot be written, so the sign-in is not kept", cause: err}
 	}
-	// The person has signed in: that is kept also where whoever asked for it has gone.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
-	defer cancel()
 	enrolment := Enrolment{Identity: identity, Since: time.Now()}
 	if err := s.store.SaveEnrolment(ctx, account, enrolment, key, row.content); err != nil {
 		return storeError(account, err)

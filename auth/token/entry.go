@@ -20,6 +20,7 @@ type entry struct {
 
 	refusal  *Error // the last failure, until a success; immutable, shared by all who get it
 	failures int    // in a row, of the refusal's class
+	refusals int    // of the kept sign-in, in a row; see [Error.refusesSignIn]
 }
 
 // entry gives the entry of an account, a new one where there is none. The caller holds the mutex.
@@ -54,12 +55,23 @@ func (e *entry) heed(now Enrolment) {
 		e.access = Access{}
 	}
 	switch {
-	case !now.NeedsSignIn:
-		e.refusal, e.failures = nil, 0
-	case e.refusal == nil || e.refusal.Class != NeedsSignIn:
+	case now.NeedsSignIn:
 		e.refusal = needsSignIn(e.account, "", now.Reason)
+	case now.Refused:
+		e.refusal = &Error{Account: e.account, Class: Misconfigured, Advice: now.Reason, RetryAt: now.retryAt(time.Now())}
+	default:
+		e.refusal, e.failures, e.refusals = nil, 0, 0
 	}
 	e.enrolment = now
+}
+
+// retryAt gives when the provider may be asked again; the zero time for never. A time that lies too far ahead was written
+// before the clock was set back.
+func (e Enrolment) retryAt(now time.Time) time.Time {
+	if latest := now.Add(2 * askAgain[len(askAgain)-1]); e.RetryAt.After(latest) {
+		return latest
+	}
+	return e.RetryAt
 }
 
 // settled gives what a caller gets without a request, if it gets anything: a fresh token, or one that is past its half,
@@ -80,32 +92,37 @@ func (e *entry) settled(now time.Time) (access Access, refusal *Error, settled b
 	return Access{}, e.refusal, true
 }
 
-// due reports whether the provider may be asked: it has not refused, or time enough has passed.
+// due reports whether the provider may be asked: it has not refused, or not for good, and time enough has passed.
 func (e *entry) due(now time.Time) bool {
-	return e.refusal == nil || e.refusal.Class != NeedsSignIn && !now.Before(e.refusal.RetryAt)
+	return e.refusal == nil || !e.refusal.RetryAt.IsZero() && !now.Before(e.refusal.RetryAt)
 }
 
 // keep takes in a token.
 func (e *entry) keep(access Access) {
 	e.access = access
-	e.refusal, e.failures = nil, 0
+	e.refusal, e.failures, e.refusals = nil, 0, 0
 	// Before its half, so that a caller never finds it past that; by chance up to a tenth of its life before, so that
 	// accounts which began together do not renew together.
 	early := time.Duration(rand.Int64N(int64(access.life()/10) + 1))
 	e.renewAt = access.Obtained.Add(access.life()/2 - early)
 }
 
-// refuse takes in a failure and says in it when asking again can help.
-func (e *entry) refuse(failed *Error, now time.Time) {
+// refuse takes in a failure, after which the account stands as it says, and puts into it when asking again can help.
+func (e *entry) refuse(failed *Error, stands Enrolment, now time.Time) {
 	if e.refusal == nil || e.refusal.Class != failed.Class {
 		e.failures = 0
 	}
 	e.failures++
-	if failed.Class == NeedsSignIn {
+	if failed.refusesSignIn() {
+		e.refusals++
+	}
+	switch {
+	case failed.Class == NeedsSignIn:
 		e.access = Access{} // what it was built on is revoked
-	} else {
-		delay := failed.delay(e.failures)
-		failed.RetryAt = now.Add(delay + rand.N(delay/4))
+	case stands.Refused && failed.refusesSignIn():
+		failed.RetryAt = stands.RetryAt
+	default:
+		failed.RetryAt = now.Add(spread(failed.delay(e.failures)))
 	}
 	e.refusal = failed
 }

@@ -65,37 +65,42 @@ func stopping(account Account) *Error {
 }
 
 // fly makes the request and settles the entry. The order is: save, record, then use.
-func (s *Source) fly(provider *Microsoft, f *flight, e *entry, r request, enrolment Enrolment) {
+func (s *Source) fly(provider *Microsoft, f *flight, e *entry, r request, before Enrolment) {
 	ctx, cancel := context.WithTimeout(s.ctx, flightTime)
 	defer cancel()
 	access, asked, failed := s.fetch(ctx, provider, r)
 	if failed == nil && !access.Expires.After(access.Obtained) {
 		failed = &Error{Account: r.account, Class: Temporary, Advice: "the provider issued a token that is over already"}
 	}
+	after := before
 	switch {
 	case failed == nil && asked:
-		failed = s.recordRefreshed(r.account, access)
+		if failed = s.recordRefreshed(r.account, access); failed == nil {
+			after = s.clear(ctx, r.account, before)
+		}
 	case failed != nil && s.ctx.Err() != nil:
 		failed = stopping(r.account) // nobody was refused
 	case failed != nil:
-		s.recordRefused(ctx, e, failed, enrolment)
+		after = s.recordRefused(ctx, e, failed, before)
 	}
-	s.settle(f, e, access, failed, enrolment)
+	s.settle(f, e, access, failed, before, after)
 }
 
-// settle takes the outcome of a flight into the entry, and tells those who wait.
-func (s *Source) settle(f *flight, e *entry, access Access, failed *Error, enrolment Enrolment) {
+// settle takes the outcome of a flight into the entry, and tells those who wait. before and after are how the account
+// stood when the flight began and how it stands by its outcome.
+func (s *Source) settle(f *flight, e *entry, access Access, failed *Error, before, after Enrolment) {
 	s.mu.Lock()
 	e.flight = nil
-	revoked := failed != nil && failed.Class == NeedsSignIn && e.enrolment.NeedsSignIn // as a caller has read already
 	switch {
-	case !e.enrolment.same(enrolment) && !revoked:
+	case !e.enrolment.same(before) && !e.enrolment.same(after):
 		// The account was enrolled anew, or refused elsewhere, meanwhile: this is about how it was before.
 		failed = &Error{Account: f.account, Class: Temporary, Advice: "the account's enrolment has just changed"}
 	case failed == nil:
+		e.enrolment = after
 		e.keep(access)
 	case s.ctx.Err() == nil:
-		e.refuse(failed, time.Now())
+		e.enrolment = after
+		e.refuse(failed, after, time.Now())
 	}
 	s.mu.Unlock()
 	if f.failed = failed; failed == nil {
@@ -129,19 +134,26 @@ func (s *Source) recordRefreshed(account Account, access Access) *Error {
 	return nil
 }
 
-// recordRefused records a failure, and marks the account whose person has to sign in.
-func (s *Source) recordRefused(ctx context.Context, e *entry, failed *Error, enrolment Enrolment) {
+// recordRefused records a failure, notes how the account stands after it, and gives that.
+func (s *Source) recordRefused(ctx context.Context, e *entry, failed *Error, before Enrolment) Enrolment {
+	s.mu.Lock()
+	seen := e.refusals
+	s.mu.Unlock()
+	failed.conclude(seen)
 	s.recordFailure(failed)
-	if failed.Class != NeedsSignIn {
-		return
+	after, news := before.after(failed, seen, time.Now())
+	if !news {
+		return before
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
 	now, err := s.store.Enrolment(ctx, failed.Account)
 	switch {
 	case err != nil:
-	case now.same(enrolment):
-		err = s.store.MarkNeedsSignIn(ctx, failed.Account, failed.Advice, time.Now())
+	case now.same(before):
+		if err = s.store.SetStanding(ctx, failed.Account, after); err == nil {
+			return after
+		}
 	default:
 		// The person signed in anew while the old refresh token was being refused: that one's end is no news.
 		s.mu.Lock()
@@ -150,13 +162,38 @@ func (s *Source) recordRefused(ctx context.Context, e *entry, failed *Error, enr
 	}
 	if err != nil && !errors.Is(err, ErrNotEnrolled) {
 		// The refusal is remembered in memory, so the provider is not asked again all the same.
-		s.log.Error("an account that needs a sign-in is not marked", "account", failed.Account.String(), "error", err)
+		s.log.Error("an account that the provider refuses is not marked", "account", failed.Account.String(), "error", err)
 	}
+	return before
 }
 
-// recordFailure records a request that the provider refused or that came to nothing.
+// clear notes that an account which the provider refused stands well again, and gives how it stands.
+func (s *Source) clear(ctx context.Context, account Account, before Enrolment) Enrolment {
+	if !before.Refused {
+		return before
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	after := before.good(time.Now())
+	if err := s.store.SetStanding(ctx, account, after); err != nil {
+		s.log.Error("an account that the provider takes again is still marked", "account", account.String(), "error", err)
+		return before
+	}
+	s.log.Info("the provider takes the account's sign-in again", "account", account.String())
+	return after
+}
+
+// recordFailure records a request that the provider refused or that came to nothing. One that was never made, since too
+// many others wait, is in the log alone and seldom: there are thousands of them, and each sign-in that they fail has a line
+// of its own in the audit log.
 func (s *Source) recordFailure(failed *Error) {
 	account := failed.Account
+	if failed.unasked {
+		if s.crowds.Allow() {
+			s.log.Warn("token requests wait", "provider", account.Provider, "advice", failed.Advice)
+		}
+		return
+	}
 	level := slog.LevelError // somebody has to act
 	if failed.Class == Temporary {
 		level = slog.LevelInfo

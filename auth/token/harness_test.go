@@ -30,13 +30,22 @@ type memory struct {
 	mu         sync.Mutex
 	enrolments map[Account]Enrolment
 	caches     map[CacheKey][]byte
+	saved      map[CacheKey]time.Time // when
+	leases     map[CacheKey]held
 	saves      int
 
 	readFault, saveFault, markFault error
 }
 
+// held is a lease.
+type held struct {
+	holder string
+	end    time.Time
+}
+
 func newMemory() *memory {
-	return &memory{enrolments: make(map[Account]Enrolment), caches: make(map[CacheKey][]byte)}
+	return &memory{enrolments: make(map[Account]Enrolment), caches: make(map[CacheKey][]byte), saved: make(map[CacheKey]time.Time),
+		leases: make(map[CacheKey]held)}
 }
 
 func (m *memory) Enrolment(_ context.Context, account Account) (Enrolment, error) {
@@ -68,15 +77,47 @@ func (m *memory) SaveEnrolment(ctx context.Context, account Account, e Enrolment
 	return nil
 }
 
-func (m *memory) MarkNeedsSignIn(_ context.Context, account Account, reason string, since time.Time) error {
+func (m *memory) SetStanding(_ context.Context, account Account, now Enrolment) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.markFault != nil {
 		return m.markFault
 	}
-	e := m.enrolments[account]
-	e.NeedsSignIn, e.Reason, e.Since = true, reason, since.Truncate(time.Millisecond)
-	m.enrolments[account] = e
+	now.Identity = m.enrolments[account].Identity
+	now.Since, now.RetryAt = now.Since.Truncate(time.Millisecond), now.RetryAt.Truncate(time.Millisecond)
+	m.enrolments[account] = now
+	return nil
+}
+
+func (m *memory) Idle(_ context.Context, before, ahead time.Time, limit int) ([]Account, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var idle []Account
+	for account, e := range m.enrolments {
+		saved := m.saved[personKey(account, e.Identity)]
+		if !e.NeedsSignIn && !e.Refused && (saved.Before(before) || saved.After(ahead)) && len(idle) < limit {
+			idle = append(idle, account)
+		}
+	}
+	return idle, m.readFault
+}
+
+func (m *memory) TakeLease(_ context.Context, key CacheKey, holder string, now time.Time, life time.Duration) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if kept, taken := m.leases[key]; taken && now.Before(kept.end) {
+		return false, nil
+	}
+	m.leases[key] = held{holder, now.Add(life)}
+	return true, nil
+}
+
+func (m *memory) ReleaseLease(_ context.Context, key CacheKey, holder string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.leases[key].holder == holder {
+		delete(m.leases, key)
+	}
 	return nil
 }
 
@@ -93,7 +134,7 @@ func (m *memory) SaveCache(_ context.Context, key CacheKey, content []byte) erro
 		return m.saveFault
 	}
 	m.saves++
-	m.caches[key] = bytes.Clone(content)
+	m.caches[key], m.saved[key] = bytes.Clone(content), time.Now()
 	return nil
 }
 

@@ -45,6 +45,7 @@ type Microsoft struct {
 	applicationScope string
 	credential       *confidential.Credential // nil for a public client
 	client           *http.Client
+	pace             *pace
 
 	mu      sync.Mutex
 	keysURL string
@@ -89,10 +90,11 @@ func newMicrosoft(c MicrosoftConfig, dial dialFunc) (*Microsoft, error) {
 			hosts = aliases
 		}
 	}
+	pace := newPace()
 	return &Microsoft{
 		authority: authority, host: u.Host, tenant: tenant, hosts: hosts,
 		clientID: c.ClientID, scopes: c.Scopes, applicationScope: c.ApplicationScope, credential: credential,
-		client: newHTTPClient(hosts, discoveryPath(tenant), c.Scopes, c.Roots, dial),
+		client: newHTTPClient(hosts, discoveryPath(tenant), c.Scopes, c.Roots, dial, pace), pace: pace,
 	}, nil
 }
 
@@ -137,20 +139,62 @@ type request struct {
 // may have fetched a newer one, which serves as well (threat model I-20). A token is returned only once the refresh
 // token that came with it is durable (I-22).
 func (m *Microsoft) fetch(ctx context.Context, store Store, r request) (Access, bool, *Error) {
+	way := m.delegated
 	if r.account.Grant == Application {
-		return m.fetchApplication(ctx, store, r)
+		way = m.application
 	}
-	return m.fetchDelegated(ctx, store, r)
+	w, failed := way(r)
+	if failed != nil {
+		return Access{}, false, failed
+	}
+	p, access, failed := w.look(ctx, store)
+	if failed != nil || !access.Token.IsZero() {
+		return access, false, failed
+	}
+	if failed := m.pace.turn(ctx, r.account); failed != nil {
+		return Access{}, false, failed
+	}
+	release, failed := lease(ctx, store, r.account, w.lease)
+	if failed != nil {
+		return Access{}, false, failed
+	}
+	defer release()
+	// Whoever had the lease before may have brought what is wanted.
+	if p, access, failed = w.look(ctx, store); failed != nil || !access.Token.IsZero() {
+		return access, false, failed
+	}
+	asking, cancel := context.WithTimeout(ctx, httpTimeout) // for all requests of it together: the lease lasts as long
+	defer cancel()
+	access, asked, failed := w.ask(asking, p)
+	if failed != nil {
+		return Access{}, asked, failed
+	}
+	return access, true, save(ctx, store, r.account, p)
+}
+
+// way is how one account's token is had.
+type way struct {
+	lease CacheKey // whose lease it takes to ask
+	// look reads what is kept, and gives the access token in it where that will do.
+	look func(ctx context.Context, store Store) (place, Access, *Error)
+	// ask asks the provider, with what is kept, and puts the answer there. It reports whether a request was made.
+	ask func(ctx context.Context, p place) (Access, bool, *Error)
+}
+
+// place is a kept row and where it is kept.
+type place struct {
+	key CacheKey
+	row *cacheRow
 }
 
 // saveTime bounds the saving of what the provider gave; it is not cut short by the end of the request that led to it.
 const saveTime = 10 * time.Second
 
-// save makes a row durable.
-func save(ctx context.Context, store Store, account Account, key CacheKey, row *cacheRow) *Error {
+// save makes a row durable in its place.
+func save(ctx context.Context, store Store, account Account, p place) *Error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
-	if err := store.SaveCache(ctx, key, row.content); err != nil {
+	if err := store.SaveCache(ctx, p.key, p.row.content); err != nil {
 		return storeError(account, err)
 	}
 	return nil
@@ -161,8 +205,17 @@ func storeError(account Account, err error) *Error {
 	return &Error{Account: account, Class: Temporary, Advice: "the store does not answer as it should", cause: err}
 }
 
-// newer gives the row's access token where it can stand in for the one that is to be replaced.
-func (c contract) newer(r request, clientID string, scopes []string) (Access, bool) {
+// newer gives the row's access token where it can stand in for the one that is to be replaced; none where it cannot.
+func (c contract) newer(r request, clientID string, scopes []string) Access {
 	access, ok := c.access(clientID, scopes)
-	return access, ok && !r.force && !access.Token.Equal(r.current) && access.fresh(time.Now())
+	if !ok || r.force || access.Token.Equal(r.current) || !access.fresh(time.Now()) {
+		return Access{}
+	}
+	return access
+}
+
+// granted gives the access token of an answer. Its life is counted by the monotonic clock from when it came, so that it
+// does not change when the clock is set (threat model I-48).
+func granted(token string, obtained, expires time.Time) Access {
+	return Access{Token: secret.New(token), Obtained: obtained, Expires: obtained.Add(expires.Round(0).Sub(obtained.Round(0)))}
 }

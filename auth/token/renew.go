@@ -27,8 +27,13 @@ func (s *Source) renewAhead() {
 	}
 }
 
-// ripe gives the accounts whose token is to be renewed, and forgets the tokens that are over.
+// ripe gives the accounts whose token is to be renewed, and forgets the tokens that are over. While a provider has enough
+// to do for those who wait, its accounts are not ripe: the next look comes soon.
 func (s *Source) ripe(now time.Time) []Account {
+	busy := make(map[string]bool)
+	for name, provider := range s.providers {
+		busy[name] = provider.pace.busy()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var accounts []Account
@@ -37,25 +42,27 @@ func (s *Source) ripe(now time.Time) []Account {
 		case e.access.Token.IsZero():
 		case !now.Before(e.access.Expires):
 			e.access = Access{}
-		case e.flight == nil && !now.Before(e.renewAt) && now.Sub(e.used) < keepWarm && e.due(now):
+		case e.flight == nil && !now.Before(e.renewAt) && now.Sub(e.used) < keepWarm && e.due(now) && !busy[account.Provider]:
 			accounts = append(accounts, account)
 		}
 	}
 	return accounts
 }
 
-// renewOne starts the renewal of an account, unless the store now says that its person has to sign in. The flight
+// renewOne starts the renewal of an account, unless the store now says that the provider refuses it; nil then. The flight
 // answers to nobody: it records its own failure.
-func (s *Source) renewOne(account Account) {
+func (s *Source) renewOne(account Account) *flight {
 	enrolment, failed := s.enrolment(s.ctx, account)
 	if failed != nil {
-		return // not enrolled any more, or the store is in trouble: the next look, or the next caller, finds out
+		return nil // not enrolled any more, or the store is in trouble: the next look, or the next caller, finds out
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entry(account)
 	e.heed(enrolment)
-	if e.due(time.Now()) {
-		_, _ = s.join(s.providers[account.Provider], e, false)
+	if !e.due(time.Now()) {
+		return nil
 	}
+	f, _ := s.join(s.providers[account.Provider], e, false)
+	return f
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"postern/internal/audit"
 	"postern/internal/secret"
 )
@@ -19,11 +21,14 @@ type Config struct {
 	// Audit takes one event for each token that was fetched or refused, and for each enrolment.
 	Audit interface{ Record(audit.Event) error } // required
 	Log   *slog.Logger                           // required
+	// Wanted says whether an enrolled account is still one of the configuration's: those are kept alive when nobody uses
+	// them. Nil for a command, which is over soon and keeps none alive.
+	Wanted func(Account) bool
 }
 
 const (
 	// flightTime bounds one request for a token, from the store to the provider and back.
-	flightTime = 30 * time.Second
+	flightTime = maxTurn + httpTimeout
 	// patience is how long a caller waits for a better token when there is one that will do.
 	patience = 5 * time.Second
 	// spare is the life that a token must still have to be handed out at all.
@@ -41,24 +46,29 @@ type Source struct {
 	store     Store
 	audit     interface{ Record(audit.Event) error }
 	log       *slog.Logger
+	wanted    func(Account) bool
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	tasks  sync.WaitGroup // flights and the renewal
+	tasks  sync.WaitGroup // flights, the renewal, the keeping alive
+	crowds *rate.Limiter  // of log lines about requests that wait
 
 	mu      sync.Mutex // guards what follows, entries' content included
 	closed  bool
 	entries map[Account]*entry
 }
 
-// NewSource makes a source and starts its renewals in the background.
+// NewSource makes a source and starts its work in the background: the renewals, and the keeping alive.
 func NewSource(c Config) *Source {
 	s := &Source{
-		providers: c.Providers, store: c.Store, audit: c.Audit, log: c.Log,
-		entries: make(map[Account]*entry),
+		providers: c.Providers, store: c.Store, audit: c.Audit, log: c.Log, wanted: c.Wanted,
+		entries: make(map[Account]*entry), crowds: rate.NewLimiter(rate.Every(time.Minute), 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.renewAhead)
+	if s.wanted != nil {
+		s.tasks.Go(s.keepAlive)
+	}
 	return s
 }
 

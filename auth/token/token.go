@@ -99,6 +99,7 @@ type Error struct {
 	CorrelationID, TraceID string
 
 	retryAfter time.Duration // what the provider asked for
+	unasked    bool          // the provider was not asked at all: others went first
 	// cause is what failed on this side: the store, the audit log, the caller's patience. Never an error of MSAL.
 	cause error
 }

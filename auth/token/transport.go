@@ -29,7 +29,7 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 // newHTTPClient makes the client that every request to one provider goes through, MSAL's too. It follows no redirect
 // and talks to the given hosts alone, over verified TLS (threat model I-17). A nil dial is the network's.
-func newHTTPClient(hosts []string, discoveryPath string, scopes []string, roots *x509.CertPool, dial dialFunc) *http.Client {
+func newHTTPClient(hosts []string, discoveryPath string, scopes []string, roots *x509.CertPool, dial dialFunc, pace *pace) *http.Client {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	}
@@ -47,6 +47,7 @@ func newHTTPClient(hosts []string, discoveryPath string, scopes []string, roots 
 		hosts:     make(map[string]bool),
 		scopes:    scopes,
 		discovery: newDiscovery(discoveryPath),
+		pace:      pace,
 	}
 	for _, host := range hosts {
 		t.hosts[host] = true
@@ -66,6 +67,7 @@ type transport struct {
 	hosts     map[string]bool // host, with its port if it has one
 	scopes    []string        // the delegated scopes that are asked for
 	discovery *discovery
+	pace      *pace
 }
 
 // errTooLong ends the reading of an answer that is no token answer.
@@ -93,7 +95,13 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		closeBody(request)
 		return nil, err
 	}
+	if c.account == (Account{}) {
+		t.pace.count()
+	}
 	response, _, err := t.send(request, c)
+	if err == nil {
+		t.pace.heed(c.account, c.answer)
+	}
 	return response, err
 }
 

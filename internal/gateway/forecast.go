@@ -99,25 +99,21 @@ func (a *Admin) accountStops(ctx context.Context, _ time.Time) ([]Stop, error) {
 	if err != nil {
 		return nil, err
 	}
-	logins := make(map[token.Account]string) // account → the first login that is for it
-	for _, mapping := range a.directory.Logins() {
-		if _, taken := logins[mapping.Account]; !taken {
-			logins[mapping.Account] = mapping.Login
-		}
-	}
 	var stops []Stop
+	loginOf := loginsOf(a.directory)
 	for _, account := range accounts {
-		login := logins[accountOf(account)]
-		if mapping, mapped := a.directory.Lookup(account.Name); login == "" && mapped && mapping.Account == accountOf(account) {
-			login = mapping.Login
-		}
+		login := loginOf(accountOf(account))
 		if login == "" { // the configuration has none for it any more
 			continue
 		}
 		subject := fmt.Sprintf("account %s at %s", account.Name, account.Provider)
 		enroll := "postern user enroll " + login
-		if account.State == store.NeedsSignIn {
+		switch account.State {
+		case store.NeedsSignIn:
 			stops = append(stops, Stop{"sign-in-needed", subject, account.Since, account.Reason, enroll})
+			continue
+		case store.Refused:
+			stops = append(stops, Stop{"account-refused", subject, account.Since, account.Reason, "postern user recheck " + login})
 			continue
 		}
 		used, err := a.refreshed(ctx, account)
@@ -125,10 +121,29 @@ func (a *Admin) accountStops(ctx context.Context, _ time.Time) ([]Stop, error) {
 			return nil, err
 		}
 		stops = append(stops, Stop{"account-idle", subject, used.Add(refreshIdle),
-			fmt.Sprintf("nobody has used it since %s, and its refresh token ends after 90 days without use", used.Local().Format(time.DateOnly)),
-			"a client signs in with it before; after that, " + enroll})
+			fmt.Sprintf("its refresh token was last used on %s, and ends after 90 days without use", used.Local().Format(time.DateOnly)),
+			"a gateway that runs uses it every week; after that, " + enroll})
 	}
 	return stops, nil
+}
+
+// loginsOf gives the function that gives a login of the configuration for an account; empty when there is none any more.
+func loginsOf(directory *auth.Directory) func(token.Account) string {
+	named := make(map[token.Account]string) // account → its first login
+	for _, mapping := range directory.Logins() {
+		if _, taken := named[mapping.Account]; !taken {
+			named[mapping.Account] = mapping.Login
+		}
+	}
+	return func(account token.Account) string {
+		if login, ok := named[account]; ok {
+			return login
+		}
+		if mapping, ok := directory.Lookup(account.Name); ok && mapping.Account == account {
+			return mapping.Login
+		}
+		return ""
+	}
 }
 
 // refreshed gives when an account's refresh token was last used, as far as is known.

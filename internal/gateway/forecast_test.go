@@ -48,11 +48,12 @@ func TestForecastOfAccountsAndCertificates(t *testing.T) {
 	for name, state := range map[string]store.AccountState{
 		"alice@contoso.example": store.OK, "bob@contoso.example": store.NeedsSignIn, "carol@contoso.example": store.OK, "dave@elsewhere.example": store.NeedsSignIn,
 	} {
-		account := store.Account{Provider: "contoso", Name: name, TenantID: "tid", ObjectID: name, State: state, Since: now.AddDate(0, 0, -80)}
+		account := store.Account{Provider: "contoso", Name: name, TenantID: "tid", ObjectID: name,
+			Standing: store.Standing{State: state, Since: now.AddDate(0, 0, -80)}}
 		if state == store.NeedsSignIn {
 			account.Reason = "the password was changed"
 		}
-		if err := a.state.Store.SaveAccount(t.Context(), account); err != nil {
+		if err := a.state.Store.SaveEnrolment(t.Context(), account, store.TokenCacheKey{Owner: "of nobody here"}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -77,8 +77,11 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	directory := auth.NewDirectory(g.config)
+	loginOf := loginsOf(directory)
 	g.tokens = token.NewSource(token.Config{
 		Providers: up.tokens, Store: tokenStore{g.state.Store}, Audit: g.state.Audit, Log: g.log,
+		Wanted: func(account token.Account) bool { return loginOf(account) != "" },
 	})
 	g.stamper = apppassword.NewStamper(passwordStore{g.state.Store}, g.log)
 	g.guesses, err = throttle.Open(ctx, throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Keys.Hash, Log: g.log})
@@ -86,7 +89,7 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 		return err
 	}
 	g.gate = auth.NewGate(auth.GateConfig{
-		Directory: auth.NewDirectory(g.config),
+		Directory: directory,
 		Passwords: apppassword.NewVerifier(passwordStore{g.state.Store}, g.state.Keys, nil),
 		Guesses:   g.guesses,
 		Locks:     g.state.Store,

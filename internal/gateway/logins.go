@@ -20,13 +20,14 @@ const (
 	Ready       LoginState = "ready"
 	NotEnrolled LoginState = "not enrolled"  // its person has never signed in
 	NeedsSignIn LoginState = "needs sign-in" // they have to do it again
+	Refused     LoginState = "refused"       // an administrator of the tenant has to act, and then postern user recheck
 )
 
 // User is a login with all that is known of it.
 type User struct {
 	auth.Mapping
 	State     LoginState
-	Reason    string    // why it needs a sign-in
+	Reason    string    // why it needs a sign-in, or is refused
 	Since     time.Time // of the state; the zero time where nobody has to sign in
 	Lock      *Lock     // nil when it is not locked
 	Passwords int       // app passwords in force
@@ -154,6 +155,8 @@ func (a *Admin) describe(mapping auth.Mapping, known knowledge, now time.Time) U
 			u.State = NotEnrolled
 		case account.State == store.NeedsSignIn:
 			u.State, u.Reason = NeedsSignIn, account.Reason
+		case account.State == store.Refused:
+			u.State, u.Reason = Refused, account.Reason
 		}
 		u.Since = account.Since
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"postern/auth/apppassword"
-	"postern/auth/token"
 	"postern/internal/store"
 	"postern/internal/throttle"
 )
@@ -93,59 +91,4 @@ func (s guessStore) SaveGuesses(ctx context.Context, counts []throttle.Count, kn
 		sources[i] = store.KnownSource(source)
 	}
 	return s.Store.SaveGuesses(ctx, rows, sources)
-}
-
-// tokenStore is the store as package token wants it.
-type tokenStore struct{ *store.Store }
-
-func (s tokenStore) Enrolment(ctx context.Context, account token.Account) (token.Enrolment, error) {
-	enrolment, enrolled, err := s.find(ctx, account)
-	if err == nil && !enrolled {
-		err = fmt.Errorf("%s: %w", account, token.ErrNotEnrolled)
-	}
-	return enrolment, err
-}
-
-// find gives an enrolment if there is one.
-func (s tokenStore) find(ctx context.Context, account token.Account) (enrolment token.Enrolment, enrolled bool, err error) {
-	row, err := s.Store.Account(ctx, account.Provider, account.Name)
-	if errors.Is(err, store.ErrNotFound) {
-		return token.Enrolment{}, false, nil
-	}
-	if err != nil {
-		return token.Enrolment{}, false, err
-	}
-	return token.Enrolment{
-		Identity:    token.Identity{TenantID: row.TenantID, ObjectID: row.ObjectID, Username: row.Username},
-		NeedsSignIn: row.State == store.NeedsSignIn,
-		Reason:      row.Reason,
-		Since:       row.Since,
-	}, true, nil
-}
-
-func (s tokenStore) SaveEnrolment(ctx context.Context, account token.Account, e token.Enrolment, key token.CacheKey, cache []byte) error {
-	state := store.OK
-	if e.NeedsSignIn {
-		state = store.NeedsSignIn
-	}
-	return s.Store.SaveEnrolment(ctx, store.Account{
-		Provider: account.Provider, Name: account.Name, TenantID: e.Identity.TenantID, ObjectID: e.Identity.ObjectID,
-		Username: e.Identity.Username, State: state, Reason: e.Reason, Since: e.Since,
-	}, store.TokenCacheKey(key), cache)
-}
-
-func (s tokenStore) MarkNeedsSignIn(ctx context.Context, account token.Account, reason string, since time.Time) error {
-	return s.Store.SetAccountState(ctx, account.Provider, account.Name, store.NeedsSignIn, reason, since)
-}
-
-func (s tokenStore) Cache(ctx context.Context, key token.CacheKey) ([]byte, error) {
-	content, err := s.Store.LoadTokenCache(ctx, store.TokenCacheKey(key))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	return content, err
-}
-
-func (s tokenStore) SaveCache(ctx context.Context, key token.CacheKey, content []byte) error {
-	return s.Store.SaveTokenCache(ctx, store.TokenCacheKey(key), content)
 }

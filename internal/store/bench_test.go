@@ -68,7 +68,7 @@ func BenchmarkLoadTokenCache(b *testing.B) {
 
 func BenchmarkAccount(b *testing.B) {
 	s := openAt(b, database(b), newRing(b))
-	if err := s.SaveAccount(b.Context(), Account{Provider: "contoso", Name: "alice", State: OK, Since: time.Now()}); err != nil {
+	if err := s.SaveEnrolment(b.Context(), Account{Provider: "contoso", Name: "alice", Standing: Standing{State: OK, Since: time.Now()}}, TokenCacheKey{}, nil); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

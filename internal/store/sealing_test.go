@@ -61,7 +61,7 @@ func TestFilesHoldNoToken(t *testing.T) {
 	path := database(t)
 	s := openAt(t, path, newRing(t))
 	key := TokenCacheKey{Provider: "contoso", TenantID: "tid", Owner: "oid", Kind: "msal-public"}
-	account := Account{Provider: "contoso", Name: "alice", Since: time.Now()}
+	account := Account{Provider: "contoso", Name: "alice", Standing: Standing{Since: time.Now()}}
 	if err := s.SaveEnrolment(t.Context(), account, key, []byte(`{"secret":"`+token+`"}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestEnrolmentIsRolledBack(t *testing.T) {
 	if _, err := s.writer.ExecContext(t.Context(), `DROP TABLE token_caches`); err != nil {
 		t.Fatal(err)
 	}
-	account := Account{Provider: "contoso", Name: "alice", Since: time.Now()}
+	account := Account{Provider: "contoso", Name: "alice", Standing: Standing{Since: time.Now()}}
 	if err := s.SaveEnrolment(t.Context(), account, TokenCacheKey{}, []byte("x")); err == nil {
 		t.Fatal("it was saved without its cache")
 	}

@@ -20,7 +20,7 @@ func TestSQLiteFilesAreForTheirOwnerAlone(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	folder := filepath.Join(t.TempDir(), "var", "postern")
 	s := openAt(t, filepath.Join(folder, "postern.db"), newRing(t))
-	if err := s.SaveAccount(t.Context(), Account{Provider: "contoso", Since: time.Now()}); err != nil {
+	if err := s.SaveEnrolment(t.Context(), Account{Provider: "contoso", Standing: Standing{Since: time.Now()}}, TokenCacheKey{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	files := slices.Sorted(maps.Keys(contents(t, folder)))
@@ -316,7 +316,9 @@ func TestOldSchemaIsMigrated(t *testing.T) {
 	if _, err := old.UpTo(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := saveAccount(t.Context(), db, Account{Provider: "contoso", Name: "alice", State: OK, Since: time.Unix(1, 0)}); err != nil {
+	const insert = `INSERT INTO accounts (provider, name, tenant_id, object_id, username, state, reason, since)
+		VALUES ('contoso', 'alice', 't', 'o', 'alice', 'ok', '', 1000)`
+	if _, err := db.ExecContext(t.Context(), insert); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -324,8 +326,8 @@ func TestOldSchemaIsMigrated(t *testing.T) {
 	}
 
 	s := openAt(t, path, ring)
-	if _, err := s.Account(t.Context(), "contoso", "alice"); err != nil {
-		t.Error(err)
+	if a, err := s.Account(t.Context(), "contoso", "alice"); err != nil || a.State != OK || a.Asked != 0 || !a.RetryAt.IsZero() {
+		t.Errorf("got account %+v, %v", a, err)
 	}
 	if err := s.LockLogin(t.Context(), Lock{Login: "alice", Since: time.Unix(2, 0)}); err != nil {
 		t.Error(err)

@@ -73,26 +73,13 @@ func (s *Store) saveTokenCache(ctx context.Context, db execer, key TokenCacheKey
 	return nil
 }
 
-// TokenCacheSaved gives when the content at a place was last saved; the zero time if that is not known. The error wraps
-// [ErrNotFound] if there is none.
-func (s *Store) TokenCacheSaved(ctx context.Context, key TokenCacheKey) (time.Time, error) {
-	const query = `SELECT saved FROM token_caches WHERE provider = ? AND tenant_id = ? AND owner = ? AND kind = ?`
+// TokensSaved gives when a token cache of an owner was last saved, of whatever kind; the zero time if that is not known or
+// there is none.
+func (s *Store) TokensSaved(ctx context.Context, provider, tenantID, owner string) (time.Time, error) {
+	const query = `SELECT MAX(saved) FROM token_caches WHERE provider = ? AND tenant_id = ? AND owner = ?`
 	var saved sql.NullInt64
-	err := s.reader.QueryRowContext(ctx, query, key.Provider, key.TenantID, key.Owner, key.Kind).Scan(&saved)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("token cache %s: %w", key, err)
+	if err := s.reader.QueryRowContext(ctx, query, provider, tenantID, owner).Scan(&saved); err != nil {
+		return time.Time{}, fmt.Errorf("token caches of %s in tenant %s of %s: %w", owner, tenantID, provider, err)
 	}
 	return fromMillis(saved), nil
-}
-
-// DeleteTokenCache removes what is at a place, if anything.
-func (s *Store) DeleteTokenCache(ctx context.Context, key TokenCacheKey) error {
-	const remove = `DELETE FROM token_caches WHERE provider = ? AND tenant_id = ? AND owner = ? AND kind = ?`
-	if _, err := s.writer.ExecContext(ctx, remove, key.Provider, key.TenantID, key.Owner, key.Kind); err != nil {
-		return fmt.Errorf("deleting token cache %s: %w", key, err)
-	}
-	return nil
 }

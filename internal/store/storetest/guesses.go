@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -84,15 +83,23 @@ func evidenceRenewed(t *testing.T, s *store.Store) {
 }
 
 func tokenCacheAge(t *testing.T, s *store.Store) {
-	_, err := s.TokenCacheSaved(t.Context(), cacheKey())
-	if !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("of no cache: got %v, want an error that wraps ErrNotFound", err)
+	key := cacheKey()
+	saved := func() time.Time {
+		t.Helper()
+		at, err := s.TokensSaved(t.Context(), key.Provider, key.TenantID, key.Owner)
+		must(t, err)
+		return at
 	}
-	before := time.Now().Truncate(time.Millisecond)
-	must(t, s.SaveTokenCache(t.Context(), cacheKey(), []byte("content")))
-	saved, err := s.TokenCacheSaved(t.Context(), cacheKey())
-	must(t, err)
-	if saved.Before(before) || saved.After(time.Now()) {
-		t.Errorf("got %v, want about %v", saved, before)
+	if at := saved(); !at.IsZero() {
+		t.Errorf("of no cache: got %v, want the zero time", at)
+	}
+	other := key
+	other.Kind = "another"
+	for _, key := range []store.TokenCacheKey{key, other} {
+		before := time.Now().Truncate(time.Millisecond)
+		must(t, s.SaveTokenCache(t.Context(), key, []byte("content")))
+		if at := saved(); at.Before(before) || at.After(time.Now()) {
+			t.Errorf("got %v, want about %v", at, before)
+		}
 	}
 }

@@ -40,15 +40,6 @@ func tokenCaches(t *testing.T, s *store.Store) {
 			t.Errorf("%s: got %q, want %q", key, got, want)
 		}
 	}
-	must(t, s.DeleteTokenCache(t.Context(), keys[2]))
-	must(t, s.DeleteTokenCache(t.Context(), keys[2]))
-	for i, key := range keys {
-		if _, err := s.LoadTokenCache(t.Context(), key); i == 2 {
-			notFound(t, "after it was deleted", err)
-		} else if err != nil {
-			t.Errorf("the deletion of another: %v", err)
-		}
-	}
 }
 
 func tokenCacheReplaced(t *testing.T, s *store.Store) {
@@ -64,7 +55,20 @@ func tokenCacheReplaced(t *testing.T, s *store.Store) {
 func account() store.Account {
 	return store.Account{
 		Provider: "contoso", Name: "alice@contoso.example", TenantID: "tid", ObjectID: "oid", Username: "Alice@Contoso.example",
-		State: store.OK, Since: kept(start),
+		Standing: store.Standing{State: store.OK, Since: kept(start)},
+	}
+}
+
+// personKey is where an account's tokens are.
+func personKey(a store.Account) store.TokenCacheKey {
+	return store.TokenCacheKey{Provider: a.Provider, TenantID: a.TenantID, Owner: a.ObjectID, Kind: cacheKey().Kind}
+}
+
+// enroll keeps accounts, each with tokens of its person.
+func enroll(t *testing.T, s *store.Store, accounts ...store.Account) {
+	t.Helper()
+	for _, a := range accounts {
+		must(t, s.SaveEnrolment(t.Context(), a, personKey(a), []byte("tokens of "+a.ObjectID)))
 	}
 }
 
@@ -74,9 +78,7 @@ func accounts(t *testing.T, s *store.Store) {
 	alice, namesake, bob := account(), account(), account()
 	namesake.Provider, namesake.ObjectID = "fabrikam", "another"
 	bob.Name, bob.Since = "bob@contoso.example", start
-	for _, a := range []store.Account{namesake, bob, alice} {
-		must(t, s.SaveAccount(t.Context(), a))
-	}
+	enroll(t, s, namesake, bob, alice)
 	bob.Since = kept(start)
 	for _, want := range []store.Account{alice, bob, namesake} {
 		got, err := s.Account(t.Context(), want.Provider, want.Name)
@@ -84,25 +86,104 @@ func accounts(t *testing.T, s *store.Store) {
 		equal(t, want.Name, got, want)
 	}
 
-	alice.ObjectID, alice.Username, alice.State, alice.Reason = "new", "New", store.NeedsSignIn, "the person has left"
-	alice.Since = kept(start.Add(time.Hour))
-	must(t, s.SaveAccount(t.Context(), alice))
+	alice.ObjectID, alice.Username, alice.State, alice.Reason = "new", "New", store.Refused, "a policy"
+	alice.Since, alice.Asked, alice.RetryAt = kept(start.Add(time.Hour)), 1, kept(start.Add(2*time.Hour))
+	enroll(t, s, alice)
 	all, err := s.Accounts(t.Context())
 	must(t, err)
 	equal(t, "all", all, []store.Account{alice, bob, namesake})
 }
 
-func accountState(t *testing.T, s *store.Store) {
+func accountStanding(t *testing.T, s *store.Store) {
 	want, other := account(), account()
 	other.Name = "bob@contoso.example"
-	must(t, s.SaveAccount(t.Context(), want))
-	must(t, s.SaveAccount(t.Context(), other))
-	must(t, s.SetAccountState(t.Context(), want.Provider, want.Name, store.NeedsSignIn, "AADSTS50173", start.Add(time.Hour)))
-	want.State, want.Reason, want.Since = store.NeedsSignIn, "AADSTS50173", kept(start.Add(time.Hour))
-	all, err := s.Accounts(t.Context())
+	enroll(t, s, want, other)
+	for _, standing := range []store.Standing{
+		{State: store.Refused, Reason: "AADSTS53003", Since: kept(start.Add(time.Hour)), Asked: 2, RetryAt: kept(start.Add(2 * time.Hour))},
+		{State: store.NeedsSignIn, Reason: "AADSTS50173", Since: kept(start.Add(3 * time.Hour))},
+	} {
+		must(t, s.SetStanding(t.Context(), want.Provider, want.Name, standing))
+		want.Standing = standing
+		all, err := s.Accounts(t.Context())
+		must(t, err)
+		equal(t, "accounts", all, []store.Account{want, other})
+	}
+	notFound(t, "an absent account", s.SetStanding(t.Context(), "contoso", "nobody", store.Standing{State: store.OK}))
+}
+
+// idleAccounts: whose tokens are old, or from a time that has not come, and who has none or may not use them.
+func idleAccounts(t *testing.T, s *store.Store) {
+	alice, bob, blocked := account(), account(), account()
+	bob.Name, bob.ObjectID = "bob@contoso.example", "bob"
+	blocked.Name, blocked.ObjectID, blocked.State = "eve@contoso.example", "eve", store.Refused
+	enroll(t, s, alice, bob, blocked)
+	saved, err := s.TokensSaved(t.Context(), alice.Provider, alice.TenantID, alice.ObjectID)
 	must(t, err)
-	equal(t, "accounts", all, []store.Account{want, other})
-	notFound(t, "an absent account", s.SetAccountState(t.Context(), "contoso", "nobody", store.OK, "", start))
+	names := func(before, ahead time.Duration, limit int) string {
+		t.Helper()
+		idle, err := s.IdleAccounts(t.Context(), saved.Add(before), saved.Add(ahead), limit)
+		must(t, err)
+		var names []string
+		for _, a := range idle {
+			names = append(names, a.Name)
+		}
+		return strings.Join(names, " ")
+	}
+	for _, test := range []struct {
+		what          string
+		before, ahead time.Duration
+		limit         int
+		want          string
+	}{
+		{"young ones", -time.Hour, time.Hour, 9, ""},
+		{"old ones, the longest idle first", time.Hour, 2 * time.Hour, 9, "alice@contoso.example bob@contoso.example"},
+		{"one of them", time.Hour, 2 * time.Hour, 1, "alice@contoso.example"},
+		{"from the future", -2 * time.Hour, -time.Hour, 9, "alice@contoso.example bob@contoso.example"},
+	} {
+		if got := names(test.before, test.ahead, test.limit); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.what, got, test.want)
+		}
+	}
+}
+
+// anotherPerson: of a person whom an account no longer is, nothing stays; of one whom another account is, all.
+func anotherPerson(t *testing.T, s *store.Store) {
+	alice, alias, successor := account(), account(), account()
+	alias.Name = "alias@contoso.example"
+	successor.ObjectID = "successor"
+	enroll(t, s, alice, alias)
+	enroll(t, s, successor)
+	if got := load(t, s, personKey(alice)); got != "tokens of oid" {
+		t.Errorf("another account's tokens are %q", got)
+	}
+	alias.ObjectID = successor.ObjectID
+	enroll(t, s, alias)
+	_, err := s.LoadTokenCache(t.Context(), personKey(alice))
+	notFound(t, "the tokens of a person without an account", err)
+	if got := load(t, s, personKey(successor)); got != "tokens of successor" {
+		t.Errorf("the successor's tokens are %q", got)
+	}
+}
+
+func leases(t *testing.T, s *store.Store) {
+	other := cacheKey()
+	other.Owner = "other"
+	take := func(what string, key store.TokenCacheKey, holder string, at time.Duration, want bool) {
+		t.Helper()
+		got, err := s.TakeLease(t.Context(), key, holder, start.Add(at), time.Minute)
+		if err != nil || got != want {
+			t.Errorf("%s: got %v, %v, want %v", what, got, err, want)
+		}
+	}
+	take("a free one", cacheKey(), "a", 0, true)
+	take("a taken one", cacheKey(), "b", 59*time.Second, false)
+	take("of another cache", other, "b", 0, true)
+	take("one that is over", cacheKey(), "b", time.Minute, true)
+	must(t, s.ReleaseLease(t.Context(), cacheKey(), "a"))
+	take("after a release by who has it no more", cacheKey(), "c", time.Minute, false)
+	must(t, s.ReleaseLease(t.Context(), cacheKey(), "b"))
+	take("after its release", cacheKey(), "c", time.Minute, true)
+	take("after the clock was set back", cacheKey(), "d", -time.Hour, true)
 }
 
 func enrolment(t *testing.T, s *store.Store) {
