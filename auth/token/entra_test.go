@@ -66,6 +66,7 @@ type fakeEntra struct {
 	issued    int
 	calls     []string        // grant types of the token requests, in order
 	forms     []url.Values    // their forms
+	at        []time.Time     // when they came
 	discovers int             // requests for the discovery document
 	life      time.Duration   // of access tokens
 	scope     string          // what to echo as scope; empty for what was asked
@@ -244,7 +245,7 @@ func (f *fakeEntra) serveDeviceCode(w http.ResponseWriter, r *http.Request) {
 func (f *fakeEntra) serveToken(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	f.mu.Lock()
-	f.calls, f.forms = append(f.calls, r.PostForm.Get("grant_type")), append(f.forms, r.PostForm)
+	f.calls, f.forms, f.at = append(f.calls, r.PostForm.Get("grant_type")), append(f.forms, r.PostForm), append(f.at, time.Now())
 	token := f.token
 	f.mu.Unlock()
 	if token != nil && token(w, r.PostForm) {

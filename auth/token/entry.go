@@ -107,8 +107,9 @@ func (e *entry) keep(access Access) {
 	e.renewAt = access.Obtained.Add(access.life()/2 - early)
 }
 
-// refuse takes in a failure, after which the account stands as it says, and puts into it when asking again can help.
-func (e *entry) refuse(failed *Error, stands Enrolment, now time.Time) {
+// refuse takes in a failure, and puts into it when asking again can help. Of a kept sign-in that an administrator has to
+// mend, that is in it already.
+func (e *entry) refuse(failed *Error, now time.Time) {
 	if e.refusal == nil || e.refusal.Class != failed.Class {
 		e.failures = 0
 	}
@@ -119,8 +120,7 @@ func (e *entry) refuse(failed *Error, stands Enrolment, now time.Time) {
 	switch {
 	case failed.Class == NeedsSignIn:
 		e.access = Access{} // what it was built on is revoked
-	case stands.Refused && failed.refusesSignIn():
-		failed.RetryAt = stands.RetryAt
+	case failed.Class == Misconfigured && failed.refusesSignIn():
 	default:
 		failed.RetryAt = now.Add(spread(failed.delay(e.failures)))
 	}

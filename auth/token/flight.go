@@ -100,7 +100,7 @@ func (s *Source) settle(f *flight, e *entry, access Access, failed *Error, befor
 		e.keep(access)
 	case s.ctx.Err() == nil:
 		e.enrolment = after
-		e.refuse(failed, after, time.Now())
+		e.refuse(failed, time.Now())
 	}
 	s.mu.Unlock()
 	if f.failed = failed; failed == nil {
@@ -140,8 +140,9 @@ func (s *Source) recordRefused(ctx context.Context, e *entry, failed *Error, bef
 	seen := e.refusals
 	s.mu.Unlock()
 	failed.conclude(seen)
-	s.recordFailure(failed)
 	after, news := before.after(failed, seen, time.Now())
+	failed.RetryAt = after.RetryAt
+	s.recordFailure(failed)
 	if !news {
 		return before
 	}

@@ -127,6 +127,12 @@ func (m *memory) Cache(_ context.Context, key CacheKey) ([]byte, error) {
 	return bytes.Clone(m.caches[key]), m.readFault
 }
 
+func (m *memory) Used(_ context.Context, account Account, identity Identity) (time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.saved[personKey(account, identity)], m.readFault
+}
+
 func (m *memory) SaveCache(_ context.Context, key CacheKey, content []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -228,7 +234,7 @@ func (h *harness) enroll(account Account, who Identity) {
 		h.t.Fatal(err)
 	}
 	h.store.set(func() { h.store.caches[personKey(account, who)] = row.content })
-	h.entra.set(func() { h.entra.calls, h.entra.forms = nil, nil })
+	h.entra.set(func() { h.entra.calls, h.entra.forms, h.entra.at = nil, nil, nil })
 	h.audit.mu.Lock()
 	h.audit.events = nil
 	h.audit.mu.Unlock()

@@ -71,10 +71,23 @@ func (s *Source) idle() []Account {
 // wake uses one account's refresh token, unless another process was quicker or the provider is busy: there is another
 // look. The flight answers to nobody and records its own failure.
 func (s *Source) wake(account Account) {
-	if s.providers[account.Provider].pace.busy() {
+	if s.providers[account.Provider].pace.busy() || !s.stillIdle(account) {
 		return
 	}
 	if f := s.renewOne(account); f != nil {
 		<-f.done
 	}
+}
+
+// stillIdle reports whether nobody has used an account's refresh token since its turn was planned.
+func (s *Source) stillIdle(account Account) bool {
+	ctx, cancel := context.WithTimeout(s.ctx, flightTime)
+	defer cancel()
+	enrolment, failed := s.enrolment(ctx, account)
+	if failed != nil {
+		return false
+	}
+	used, err := s.store.Used(ctx, account, enrolment.Identity)
+	now := time.Now()
+	return err == nil && (used.Before(now.Add(-idleAge)) || used.After(now.Add(clockDoubt)))
 }

@@ -13,12 +13,12 @@ import (
 
 const (
 	// mostRequests and requestsAtOnce bound the token requests of one provider: a second, and in a burst. Entra publishes
-	// no number (reference F.3). With these, 9,000 accounts that wake with nothing kept are served within 75 seconds
+	// no number (reference F.3). With these, 10,000 accounts that wake with nothing kept are served within 75 seconds
 	// (threat model I-33).
-	mostRequests, requestsAtOnce = 120, 120
+	mostRequests, requestsAtOnce = 150, 150
 	// leastRequests is how few a second it may become when the provider limits them.
 	leastRequests = 2
-	// maxTurn is how long a request may wait for its turn, which bounds the queue: 1,800 requests at most.
+	// maxTurn is how long a request may wait for its turn, which bounds the queue: 2,250 requests at most.
 	maxTurn = 15 * time.Second
 	// holdTime is how long a provider is left alone that limits requests and does not say for how long.
 	holdTime = 30 * time.Second

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,8 +23,8 @@ func (h *harness) retryFor(account Account, d time.Duration, want Class) {
 	}
 }
 
-// TestRevokedSignIn is threat model I-23: the person is marked, and no retry reaches the provider any more.
-func TestRevokedSignIn(t *testing.T) {
+// TestI23RevokedSignIn: the person is marked, and no retry reaches the provider any more.
+func TestI23RevokedSignIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
@@ -209,22 +210,123 @@ func TestMisconfigurationIsAskedAboutSlowly(t *testing.T) {
 	})
 }
 
-// TestBlockedSignInIsAskedAboutHourly: what a Conditional Access policy blocks comes back by itself once the policy is
-// mended, without a request a minute for each person meanwhile.
-func TestBlockedSignInIsAskedAboutHourly(t *testing.T) {
+// TestI23BlockedSignIn: what a Conditional Access policy blocks is asked about twice more within the next hour and a bit,
+// and then not again, however often a device tries and the gateway is restarted.
+func TestI23BlockedSignIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
 		h.entra.refuseAll(http.StatusBadRequest, "invalid_grant", 53003)
-		h.retryFor(aliceAccount, time.Hour, Misconfigured)
+		began := time.Now()
+		_, err := h.use(aliceAccount)
+		failed := h.wantClass(err, Misconfigured)
+		marked, _ := h.store.Enrolment(t.Context(), aliceAccount)
+		if !marked.Refused || marked.NeedsSignIn || marked.Reason != failed.Advice || !marked.RetryAt.After(began) {
+			t.Errorf("got enrolment %+v, want it refused, with a reason and a time to ask again", marked)
+		}
+		if !strings.Contains(failed.Advice, "postern user recheck") {
+			t.Errorf("got advice %q, want the command in it", failed.Advice)
+		}
+		h.retryFor(aliceAccount, 4*time.Minute, Misconfigured)
+		h.wantCalls(1)
+		h.retryFor(aliceAccount, 3*time.Minute, Misconfigured)
 		h.wantCalls(2)
+		for range 4 { // a restart each hour changes nothing
+			h.source.Close()
+			h.source = h.newSource()
+			h.retryFor(aliceAccount, time.Hour, Misconfigured)
+		}
+		h.wantCalls(3)
+		h.wantEvents("token-refused", "token-refused", "token-refused")
+		time.Sleep(3 * 24 * time.Hour)
+		h.retryFor(aliceAccount, time.Minute, Misconfigured)
+		h.wantCalls(3)
+		if now, _ := h.store.Enrolment(t.Context(), aliceAccount); !now.RetryAt.IsZero() || !now.Since.Equal(marked.Since) {
+			t.Errorf("got enrolment %+v, want nothing to come by itself, since %v", now, marked.Since)
+		}
+	})
+}
+
+// TestBlockedSignInThatIsMended: within the hour all comes back by itself.
+func TestBlockedSignInThatIsMended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.refuseAll(http.StatusBadRequest, "invalid_grant", 53003)
+		h.retryFor(aliceAccount, time.Minute, Misconfigured)
 		h.entra.set(func() { h.entra.token = nil })
-		time.Sleep(2 * time.Hour)
+		time.Sleep(6 * time.Minute)
+		h.mustUse(aliceAccount)
+		h.wantCalls(2)
+		if now, _ := h.store.Enrolment(t.Context(), aliceAccount); now.Refused || now.Asked != 0 {
+			t.Errorf("got enrolment %+v, want it good again", now)
+		}
+		time.Sleep(4 * time.Hour)
 		h.mustUse(aliceAccount)
 	})
 }
 
-func TestRotationIsDurableBeforeUse(t *testing.T) {
+// TestRecheck: an administrator's word has the provider asked once more, in every process, and is recorded first.
+func TestRecheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.refuseAll(http.StatusBadRequest, "invalid_grant", 53003)
+		h.retryFor(aliceAccount, 3*time.Hour, Misconfigured)
+		h.wantCalls(3)
+		command := h.newSource()
+		h.wantClass(command.Recheck(t.Context(), aliceAccount, "root"), Misconfigured)
+		h.wantCalls(4)
+		h.audit.fault = errors.New("no space left on device")
+		h.wantClass(command.Recheck(t.Context(), aliceAccount, "root"), Temporary)
+		h.wantCalls(4)
+		h.audit.fault = nil
+		h.entra.set(func() { h.entra.token = nil })
+		if err := command.Recheck(t.Context(), aliceAccount, "root"); err != nil {
+			t.Fatal(err)
+		}
+		h.mustUse(aliceAccount) // the gateway finds what the command fetched
+		h.wantCalls(5)
+		h.wantEvents("token-refused", "token-refused", "token-refused", "account-rechecked", "token-refused", "account-rechecked", "token-refreshed")
+		h.wantClass(command.Recheck(t.Context(), appAccount, "root"), Misconfigured)
+		h.wantClass(command.Recheck(t.Context(), bobAccount, "root"), NeedsSignIn)
+		h.wantCalls(5)
+	})
+}
+
+// TestI23Loop: AADSTS50196 is temporary by Entra's own word, and not for ever.
+func TestI23Loop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.refuseAll(http.StatusBadRequest, "invalid_grant", 50196)
+		h.retryFor(aliceAccount, time.Hour, Temporary)
+		h.wantCalls(2)
+		for began := time.Now(); time.Since(began) < 24*time.Hour; time.Sleep(time.Minute) {
+			if _, err := h.use(aliceAccount); err == nil {
+				t.Fatal("got a token")
+			}
+		}
+		h.wantCalls(3)
+		_, err := h.use(aliceAccount)
+		h.wantClass(err, Misconfigured)
+	})
+}
+
+// TestI23StoreThatCannotBeWritten: the count is kept in memory, too.
+func TestI23StoreThatCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.store.set(func() { h.store.markFault = errors.New("disk full") })
+		h.entra.refuseAll(http.StatusBadRequest, "invalid_grant", 53003)
+		h.retryFor(aliceAccount, 8*time.Hour, Misconfigured)
+		h.wantCalls(3)
+	})
+}
+
+// TestI22RotationIsDurableBeforeUse: a refresh token whose successor was not kept is redeemed again.
+func TestI22RotationIsDurableBeforeUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
@@ -251,7 +353,7 @@ func TestRotationIsDurableBeforeUse(t *testing.T) {
 	})
 }
 
-func TestMissingRotationKeepsTheOldRefreshToken(t *testing.T) {
+func TestI22MissingRotationKeepsTheOldRefreshToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
@@ -262,9 +364,9 @@ func TestMissingRotationKeepsTheOldRefreshToken(t *testing.T) {
 	})
 }
 
-// TestTokensOfAnotherPerson is threat model I-18 and I-19: an answer for somebody else is no token, and leaves no trace
+// TestI18TokensOfAnotherPerson: an answer for somebody else is no token, and leaves no trace
 // in the record.
-func TestTokensOfAnotherPerson(t *testing.T) {
+func TestI18TokensOfAnotherPerson(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
@@ -282,8 +384,8 @@ func TestTokensOfAnotherPerson(t *testing.T) {
 	})
 }
 
-// TestRecordOfAnotherPerson: a record in the wrong place is not used, whoever put it there.
-func TestRecordOfAnotherPerson(t *testing.T) {
+// TestI19RecordOfAnotherPerson: a record in the wrong place is not used, whoever put it there.
+func TestI19RecordOfAnotherPerson(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)

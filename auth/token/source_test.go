@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,7 +15,7 @@ import (
 	"postern/internal/secret"
 )
 
-func TestOneRequestForAllWhoWait(t *testing.T) {
+func TestI20OneRequestForAllWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
@@ -44,7 +45,7 @@ func size(m *sync.Map) (n int) {
 	return n
 }
 
-func TestCallerWhoLeavesHarmsNobody(t *testing.T) {
+func TestI20CallerWhoLeavesHarmsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
@@ -327,7 +328,7 @@ func TestTokenOfAnotherProcess(t *testing.T) {
 	})
 }
 
-func TestOneExpiryIsOneRequestAcrossProcesses(t *testing.T) {
+func TestI20OneExpiryIsOneRequestAcrossProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
@@ -338,6 +339,78 @@ func TestOneExpiryIsOneRequestAcrossProcesses(t *testing.T) {
 		}
 		time.Sleep(45 * time.Minute)
 		h.wantCalls(2)
+	})
+}
+
+// TestI20ProcessesThatAskAtOnce: of processes that find the same token missing at the same time, one asks.
+func TestI20ProcessesThatAskAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.pause(3 * time.Second)
+		var callers sync.WaitGroup
+		var tokens sync.Map
+		for range 5 {
+			source := h.newSource()
+			for _, account := range []Account{aliceAccount, appAccount} {
+				callers.Go(func() {
+					access, err := use(source, account)
+					if err != nil {
+						t.Error(err)
+					}
+					tokens.Store(access.Token.Reveal(), true)
+				})
+			}
+		}
+		callers.Wait()
+		h.wantCalls(2)
+		if n := size(&tokens); n != 2 {
+			t.Errorf("got %d tokens, want one for each account", n)
+		}
+	})
+}
+
+// TestLeaseOfAProcessThatWasKilled: it keeps the others waiting, and not for ever.
+func TestLeaseOfAProcessThatWasKilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		if taken, err := h.store.TakeLease(t.Context(), personKey(aliceAccount, alice), "killed", time.Now(), leaseLife); !taken || err != nil {
+			t.Fatal(taken, err)
+		}
+		began := time.Now()
+		h.mustUse(aliceAccount)
+		if took := time.Since(began); took > leaseLife+maxLeaseTick {
+			t.Errorf("it took %v, want %v at most", took, leaseLife)
+		}
+	})
+}
+
+// TestEnrolmentWaitsForTheFlight: what comes of the enrolment before is not kept over the new one.
+func TestEnrolmentWaitsForTheFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.enroll(aliceAccount, alice)
+		h.entra.set(func() {
+			h.entra.token = func(_ http.ResponseWriter, form url.Values) bool {
+				if form.Get("grant_type") == "refresh_token" {
+					time.Sleep(20 * time.Second)
+				}
+				return false
+			}
+		})
+		var caller sync.WaitGroup
+		caller.Go(func() { _, _ = h.use(aliceAccount) })
+		synctest.Wait()
+		if _, err := h.newSource().Enroll(t.Context(), aliceAccount, "root", func(DeviceCode) {}); err != nil {
+			t.Fatal(err)
+		}
+		caller.Wait()
+		// 0 is of the enrolment before, 1 of the new one, and 2 took the place of 0 while the new one waited.
+		kept := string(h.store.caches[personKey(aliceAccount, alice)])
+		if h.entra.issued != 3 || !strings.Contains(kept, secretMark+"-refresh-1-") {
+			t.Errorf("after %d token answers, what is kept is not the new enrolment's", h.entra.issued)
+		}
 	})
 }
 

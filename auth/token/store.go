@@ -20,6 +20,9 @@ type Store interface {
 	// Idle gives the accounts that stand well and whose cache was last saved before a time, or is said to have been saved
 	// after another, ahead; the longest idle first, limit of them at most.
 	Idle(ctx context.Context, before, ahead time.Time, limit int) ([]Account, error)
+	// Used gives when a person's refresh token was last used for an account, which is when their cache was last saved; the
+	// zero time when that is not known.
+	Used(ctx context.Context, account Account, identity Identity) (time.Time, error)
 	// Cache gives the content kept under a key, nil when there is none.
 	Cache(ctx context.Context, key CacheKey) ([]byte, error)
 	// SaveCache keeps content under a key. It is durable when SaveCache returns.

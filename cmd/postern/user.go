@@ -18,7 +18,7 @@ func newUser() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "user",
 		Short: "Look at logins, enrol people, lock people out",
-	}, newUserList(), newUserShow(), newUserEnroll(), newUserLock(), newUserUnlock(), newUserFactors())
+	}, newUserList(), newUserShow(), newUserEnroll(), newUserRecheck(), newUserLock(), newUserUnlock(), newUserFactors())
 }
 
 func newUserList() *cobra.Command {
@@ -45,7 +45,9 @@ signed in, that have app passwords, or that are locked.`,
 			return err
 		}
 		if *needsSignIn {
-			users = slices.DeleteFunc(users, func(u gateway.User) bool { return u.State == gateway.Ready })
+			users = slices.DeleteFunc(users, func(u gateway.User) bool {
+				return u.State != gateway.NotEnrolled && u.State != gateway.NeedsSignIn
+			})
 		}
 		if *asJSON {
 			for _, u := range users {

@@ -4,7 +4,7 @@ package audit
 func Catalogue() []Event {
 	return []Event{
 		SignIn{}, SignInsRefused{}, SessionBegin{}, SessionEnd{}, Message{}, TokenRefreshed{}, TokenRefused{}, AccountEnrolled{},
-		EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
+		AccountRechecked{}, EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
 		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, FactorEnrolled{}, FactorRenamed{}, FactorRemoved{},
 		FactorProven{}, FactorRefused{}, FactorsReset{}, GatewayStarted{}, GatewayStopped{},
 	}

@@ -144,6 +144,13 @@ type AccountEnrolled struct {
 	By       string `json:"by"`
 }
 
+// AccountRechecked is an account about which somebody has the provider asked again, whatever was refused before.
+type AccountRechecked struct {
+	Provider string `json:"provider"`
+	Account  string `json:"account"`
+	By       string `json:"by"`
+}
+
 // EnrolmentRefused is a sign-in that was not accepted for the account it was meant for. Its tokens are discarded.
 type EnrolmentRefused struct {
 	Provider string `json:"provider"`
@@ -250,6 +257,7 @@ func (Message) Kind() string          { return "message" }
 func (TokenRefreshed) Kind() string   { return "token-refreshed" }
 func (TokenRefused) Kind() string     { return "token-refused" }
 func (AccountEnrolled) Kind() string  { return "account-enrolled" }
+func (AccountRechecked) Kind() string { return "account-rechecked" }
 func (EnrolmentRefused) Kind() string { return "enrolment-refused" }
 func (PasswordIssued) Kind() string   { return "password-issued" }
 func (PasswordRenewed) Kind() string  { return "password-renewed" }
@@ -271,6 +279,7 @@ func (Message) Privileged() bool          { return false }
 func (TokenRefreshed) Privileged() bool   { return false }
 func (TokenRefused) Privileged() bool     { return false }
 func (AccountEnrolled) Privileged() bool  { return true }
+func (AccountRechecked) Privileged() bool { return true }
 func (EnrolmentRefused) Privileged() bool { return true }
 func (PasswordIssued) Privileged() bool   { return true }
 func (PasswordRenewed) Privileged() bool  { return true }

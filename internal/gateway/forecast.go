@@ -148,18 +148,11 @@ func loginsOf(directory *auth.Directory) func(token.Account) string {
 
 // refreshed gives when an account's refresh token was last used, as far as is known.
 func (a *Admin) refreshed(ctx context.Context, account store.Account) (time.Time, error) {
-	used := account.Since
-	for _, kind := range []string{token.KindPublic, token.KindConfidential} { // there is one of them
-		saved, err := a.state.Store.TokenCacheSaved(ctx, store.TokenCacheKey{
-			Provider: account.Provider, TenantID: account.TenantID, Owner: account.ObjectID, Kind: kind})
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return time.Time{}, err
-		}
-		if saved.After(used) {
-			used = saved
-		}
+	used, err := a.state.Store.TokensSaved(ctx, account.Provider, account.TenantID, account.ObjectID)
+	if used.Before(account.Since) {
+		used = account.Since
 	}
-	return used, nil
+	return used, err
 }
 
 // credentialStops looks at what the gateway signs in to the providers with.

@@ -81,6 +81,10 @@ func (s tokenStore) Cache(ctx context.Context, key token.CacheKey) ([]byte, erro
 	return content, err
 }
 
+func (s tokenStore) Used(ctx context.Context, account token.Account, identity token.Identity) (time.Time, error) {
+	return s.TokensSaved(ctx, account.Provider, identity.TenantID, identity.ObjectID)
+}
+
 func (s tokenStore) SaveCache(ctx context.Context, key token.CacheKey, content []byte) error {
 	return s.SaveTokenCache(ctx, store.TokenCacheKey(key), content)
 }
