@@ -242,6 +242,8 @@ type GatewayStarted struct {
 	Version   string   `json:"version"`
 	Config    string   `json:"config"` // SHA-256 of the configuration file, in hex
 	Listeners []string `json:"listeners"`
+	// Asserted are the authentication contexts that the administrator says prove MFA, as provider:context.
+	Asserted []string `json:"asserted_contexts,omitempty"`
 }
 
 // GatewayStopped is a gateway that came to an orderly end.

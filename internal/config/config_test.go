@@ -138,10 +138,29 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	want := []string{"policies.device.limits.messages_per_minute", "policies.device.send.delivery",
-		"policies.person.mfa.evidence", "policies.person.limits.messages_per_minute",
+		"policies.person.mfa.evidence[2]", "policies.person.mfa.evidence", "policies.person.limits.messages_per_minute",
 		"policies.person.limits.recipients_per_day"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("warnings differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnAssertedContextIsEvidence(t *testing.T) {
+	content, err := os.ReadFile("testdata/good/authentication-contexts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse("postern.yaml", content, gallery(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, warning := range c.Warnings {
+		if strings.Contains(warning.Path, "evidence") {
+			t.Errorf("a warning: %s", warning)
+		}
+	}
+	if p := c.Providers["contoso"]; !p.Asserts("c1") || p.Asserts("c2") || p.Asserts("") {
+		t.Errorf("asserted are %v, want c1 alone", p.AuthenticationContexts)
 	}
 }
 

@@ -28,6 +28,8 @@ type Provider struct {
 	Cloud        string `yaml:"cloud,omitempty" jsonschema:"enum=worldwide,enum=gcc-high,enum=dod,enum=china" jsonschema_description:"The Microsoft cloud: worldwide (also GCC; the default), gcc-high, dod or china."`
 	IMAPSessions int    `yaml:"imap_sessions,omitempty" jsonschema_description:"How many IMAP sessions one mailbox may have at once; further ones are refused before upstream is asked. Default 20, Exchange Online's own limit; none where endpoints.imap names another server."`
 
+	AuthenticationContexts map[string]string `yaml:"authentication_contexts,omitempty" jsonschema_description:"Authentication contexts of Entra that prove MFA, such as {c1: asserted}: you assert that a Conditional Access policy guards the context and demands MFA. Entra calls a context satisfied also where no policy guards it, so evidence acrs:c1 counts for the contexts that are here, and for no others."`
+
 	Endpoints Endpoints `yaml:"endpoints,omitempty" jsonschema_description:"Other places than the cloud's own, for tests and special networks. What is left out stays the cloud's."`
 }
 
@@ -95,6 +97,13 @@ func (p *Provider) Resolve() Resolved {
 	}
 	return r
 }
+
+// Asserted is what the administrator says of an authentication context: that a policy of Entra's guards it and demands
+// MFA. Nothing else is known yet: Postern does not read the tenant's policies.
+const Asserted = "asserted"
+
+// Asserts reports whether an authentication context, such as c1, proves MFA at this provider.
+func (p *Provider) Asserts(context string) bool { return p.AuthenticationContexts[context] == Asserted }
 
 // HasCredential reports whether the application has a secret or a certificate of its own.
 func (p *Provider) HasCredential() bool {

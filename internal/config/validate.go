@@ -268,30 +268,10 @@ func (v *validator) rules(path string, p *Policy) {
 	v.send(path+".send", p.Send)
 }
 
-func (v *validator) mfa(path string, m MFA) {
-	for i, evidence := range m.Evidence {
-		if !isEvidence(evidence) {
-			v.wrong(fmt.Sprintf("%s.evidence[%d]", path, i), "%s", unknownValue(evidence, []string{"totp", "passkey", "acrs:c1", "amr:mfa", CommandLine}))
-		}
-	}
-	if !m.Accepts(CommandLine) {
-		v.warn(path+".evidence", "in this version evidence comes from the command line only: no password can be issued under this policy, and those that were are refused; add command-line until the pages are there")
-	}
-}
-
 func (v *validator) passwords(path string, p Passwords) {
 	if p.Length != 0 && p.Length != 16 && p.Length != 24 {
 		v.wrong(path+".length", "want 24, or 16 for devices that take no more")
 	}
-}
-
-// isEvidence reports whether s names a proof of a second factor; authentication contexts are c1 to c99 (reference F.4).
-func isEvidence(s string) bool {
-	if context, ok := strings.CutPrefix(s, "acrs:c"); ok {
-		n, err := strconv.ParseUint(context, 10, 8)
-		return err == nil && n >= 1 && n <= 99 && context[0] != '0'
-	}
-	return s == "totp" || s == "passkey" || s == "amr:mfa" || s == CommandLine
 }
 
 func (v *validator) limits(path string, l Limits) {

@@ -45,6 +45,13 @@ func (v *validator) provider(path string, p *Provider) {
 	if p.IMAPSessions == 0 && p.Endpoints.IMAP == "" {
 		p.IMAPSessions = exchangeSessions
 	}
+	for _, context := range slices.Sorted(maps.Keys(p.AuthenticationContexts)) {
+		at := path + ".authentication_contexts." + context
+		if !isEvidence("acrs:" + context) {
+			v.wrong(at, "%q is no authentication context; want c1 to c99", context)
+		}
+		v.oneOf(at, p.AuthenticationContexts[context], []string{Asserted})
+	}
 	v.credential(path, p)
 }
 

@@ -152,7 +152,9 @@ func (g *Gateway) listen(certificates *certs.Store, serve func(config.Listener) 
 	if err != nil {
 		return err
 	}
-	err = g.state.Audit.Record(audit.GatewayStarted{Version: version, Config: g.config.Digest, Listeners: addresses})
+	err = g.state.Audit.Record(audit.GatewayStarted{
+		Version: version, Config: g.config.Digest, Listeners: addresses, Asserted: g.config.AssertedContexts(),
+	})
 	if err != nil {
 		return err
 	}
