@@ -23,6 +23,9 @@ const (
 	SMTP Protocol = "smtp"
 )
 
+// ByAddress is the mechanism of an attempt that shows nothing but where it comes from.
+const ByAddress = "address"
+
 // Attempt is one try of a client to sign in.
 type Attempt struct {
 	Session   string // the connection's id, as in the log and the audit
@@ -30,7 +33,7 @@ type Attempt struct {
 	Login     string // as the client typed it
 	Identity  string // whom the client asks to act as (authzid of RFC 4616); empty for itself
 	Secret    secret.Text
-	Mechanism string // PLAIN, LOGIN; for IMAP's LOGIN command, LOGIN
+	Mechanism string // PLAIN, LOGIN; for IMAP's LOGIN command, LOGIN; ByAddress
 	Remote    netip.AddrPort
 	TLS       uint16 // version as in crypto/tls; 0 for a connection in clear
 	Client    string // what the client calls itself: IMAP ID, EHLO name; written by a stranger
@@ -48,7 +51,7 @@ type Grant struct {
 	User string
 	// Account is whose token opens the mailbox; only that token may be presented.
 	Account token.Account
-	// Password is the id of the app password that was used.
+	// Password is the id of the app password that was used; empty where an address stands for it.
 	Password string
 	// Expires is when that password expires, and with it the session; the zero time means never.
 	Expires time.Time
@@ -65,6 +68,7 @@ type Reason string
 
 const (
 	UnknownLogin    Reason = "unknown-login"
+	UnknownAddress  Reason = "unknown-address" // no login has the client's address
 	WrongPassword   Reason = "wrong-password"
 	PasswordExpired Reason = "password-expired"
 	PasswordRevoked Reason = "password-revoked"

@@ -46,7 +46,7 @@ type summary struct {
 func (d *diary) record(e audit.SignIn) error {
 	class, limit := Reason(e.Reason), guessLines
 	switch class {
-	case UnknownLogin, WrongPassword:
+	case UnknownLogin, UnknownAddress, WrongPassword:
 		class = WrongPassword
 	case HeldOff:
 		limit = heldOffLines

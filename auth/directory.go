@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -11,10 +12,11 @@ import (
 // Directory maps logins to mailboxes, accounts and policies, as the configuration says. It does not change once it is
 // made and is safe for concurrent use. A look-up costs the same however many users there are.
 type Directory struct {
-	policies map[string]*config.Policy
-	users    []config.User
-	exact    map[string]int // login or alias in canonical form → index of its user
-	domains  map[string]int // domain of a match rule → index of its user
+	policies  map[string]*config.Policy
+	users     []config.User
+	exact     map[string]int // login or alias in canonical form → index of its user
+	domains   map[string]int // domain of a match rule → index of its user
+	addressed []int          // indexes of the users that are known by their address
 }
 
 // Mapping is what the directory knows of a login.
@@ -45,6 +47,9 @@ func NewDirectory(c *config.Config) *Directory {
 			continue
 		}
 		addFirst(d.exact, user.Login, i)
+		if len(user.WithoutAuth) > 0 {
+			d.addressed = append(d.addressed, i)
+		}
 		for _, alias := range user.Aliases {
 			addFirst(d.exact, alias, i)
 		}
@@ -57,6 +62,17 @@ func addFirst(index map[string]int, name string, i int) {
 	if _, taken := index[Canonical(name)]; !taken {
 		index[Canonical(name)] = i
 	}
+}
+
+// LookupAddress finds the user that a client without a sign-in is: of the entries that have its address, the first in the
+// file.
+func (d *Directory) LookupAddress(from netip.Addr) (Mapping, bool) {
+	for _, i := range d.addressed {
+		if within(d.users[i].WithoutAuth, from) {
+			return d.mapping(Canonical(d.users[i].Login), i), true
+		}
+	}
+	return Mapping{}, false
 }
 
 // Canonical gives the form of a login in which it is compared, counted and kept: lower case.

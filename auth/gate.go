@@ -109,6 +109,17 @@ func (g *Gate) SignIn(ctx context.Context, attempt Attempt, open func(context.Co
 	began := g.now()
 	login, mapping := g.lookup(attempt.Login)
 	grant, refusal := g.decide(ctx, attempt, login, mapping)
+	if err := g.settle(ctx, attempt, login, grant, refusal, began, open); err != nil {
+		return Grant{}, err
+	}
+	g.stamp(apppassword.Use{ID: grant.Password, At: began, From: attempt.Remote.Addr(), Client: cut(attempt.Client)})
+	return grant, nil
+}
+
+// settle does the second half of an attempt that has been decided about: it opens, records, and has a denial take its
+// time.
+func (g *Gate) settle(ctx context.Context, attempt Attempt, login string, grant Grant, refusal *Refusal, began time.Time,
+	open func(context.Context, Grant) error) error {
 	if refusal == nil && open != nil {
 		if err := open(ctx, grant); err != nil {
 			refusal = RefusalOf(err)
@@ -117,14 +128,10 @@ func (g *Gate) SignIn(ctx context.Context, attempt Attempt, open func(context.Co
 	if err := g.audit.record(event(attempt, login, grant, refusal)); err != nil {
 		refusal = &Refusal{Kind: Unavailable, Reason: AuditUnavailable, Err: errors.Join(err, asError(refusal))}
 	}
-	if refusal != nil {
-		if refusal.Kind == Denied {
-			g.wait(ctx, began.Add(denialTime+rand.N(denialJitter)).Sub(g.now()))
-		}
-		return Grant{}, refusal
+	if refusal != nil && refusal.Kind == Denied {
+		g.wait(ctx, began.Add(denialTime+rand.N(denialJitter)).Sub(g.now()))
 	}
-	g.stamp(apppassword.Use{ID: grant.Password, At: began, From: attempt.Remote.Addr(), Client: cut(attempt.Client)})
-	return grant, nil
+	return asError(refusal)
 }
 
 // asError keeps a nil refusal from becoming an error that is not nil.
@@ -184,18 +191,10 @@ func (g *Gate) judge(ctx context.Context, attempt Attempt, login string, mapping
 	if mapping == nil {
 		return Grant{}, denied(UnknownLogin)
 	}
-	grant := Grant{
-		Login:     mapping.Login,
-		Mailbox:   mapping.Mailbox,
-		Addresses: mapping.senders(),
-		User:      mapping.user(attempt.Protocol),
-		Account:   mapping.Account,
-		Password:  verdict.Password.ID,
-		Expires:   expiry(verdict.Password, mapping.Policy.MFA.MaxAge),
-		ReadOnly:  verdict.Password.ReadOnly || mapping.Policy.IMAP.ReadOnly,
-		Folders:   mapping.Policy.IMAP.Folders,
-		Policy:    mapping.Policy,
-	}
+	grant := mapping.grant(attempt.Protocol)
+	grant.Password = verdict.Password.ID
+	grant.Expires = expiry(verdict.Password, mapping.Policy.MFA.MaxAge)
+	grant.ReadOnly = grant.ReadOnly || verdict.Password.ReadOnly
 	reason := why(attempt, mapping.Policy, verdict, g.now())
 	if reason == "" && attempt.Identity != "" && g.name(attempt.Identity) != login {
 		reason = IdentityForbidden // RFC 4616: obeyed or refused; nobody here acts as somebody else

@@ -132,3 +132,61 @@ func TestAuthorityRefusesToIssueForNobody(t *testing.T) {
 		t.Error("got a certificate for a name that is not ASCII")
 	}
 }
+
+// TestI34LegacyTLSMeetsOldDevices: TLS 1.0 and 1.1 with RSA key exchange and CBC, as a device of 2005 has them, and the
+// newest for whoever can do it (threat model I-34).
+func TestI34LegacyTLSMeetsOldDevices(t *testing.T) {
+	a := authority(t)
+	ecdsa, rsa := pairIn(t.TempDir(), "ecdsa"), pairIn(t.TempDir(), "rsa")
+	issueTo(t, a, ecdsa, "mail.example")
+	issueRSA(t, a, rsa, "mail.example")
+	store, err := LoadFiles([]Pair{ecdsa, rsa})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := LegacyTLS(store.GetCertificate)
+	for _, test := range []struct {
+		version uint16
+		suite   uint16
+		key     x509.PublicKeyAlgorithm
+	}{
+		{tls.VersionTLS10, tls.TLS_RSA_WITH_AES_128_CBC_SHA, x509.RSA},
+		{tls.VersionTLS10, tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, x509.RSA},
+		{tls.VersionTLS11, tls.TLS_RSA_WITH_AES_256_CBC_SHA, x509.RSA},
+		{tls.VersionTLS12, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, x509.RSA},
+		{tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, x509.ECDSA},
+		{tls.VersionTLS13, tls.TLS_AES_128_GCM_SHA256, x509.ECDSA},
+	} {
+		client := &tls.Config{ServerName: "mail.example", RootCAs: a.Roots(), MinVersion: test.version, MaxVersion: test.version, CipherSuites: []uint16{test.suite}}
+		state, seen, err := handshake(t, server, client)
+		if err != nil {
+			t.Errorf("%s, %s: %v", tls.VersionName(test.version), tls.CipherSuiteName(test.suite), err)
+			continue
+		}
+		if state.Version != test.version || seen.PeerCertificates[0].PublicKeyAlgorithm != test.key {
+			t.Errorf("%s, %s: got %s and a %v key, want a %v key", tls.VersionName(test.version), tls.CipherSuiteName(test.suite),
+				tls.VersionName(state.Version), seen.PeerCertificates[0].PublicKeyAlgorithm, test.key)
+		}
+	}
+}
+
+// TestI34TicketsOfOldTLSOpenNothingElse: a session of the legacy listener is not resumed on another, nor the other way.
+func TestI34TicketsOfOldTLSOpenNothingElse(t *testing.T) {
+	a := authority(t)
+	modern := serverFor(t, a, "mail.example")
+	legacy := LegacyTLS(modern.GetCertificate)
+	for _, first := range []*tls.Config{modern, legacy} {
+		second := legacy
+		if first == legacy {
+			second = modern
+		}
+		client := UpstreamTLS("mail.example", a.Roots())
+		client.MaxVersion = tls.VersionTLS12
+		for i, server := range []*tls.Config{first, first, second} {
+			_, state, err := handshake(t, server, client)
+			if want := i == 1; err != nil || state.DidResume != want {
+				t.Errorf("connection %d: %v, resumed %v, want %v", i+1, err, state.DidResume, want)
+			}
+		}
+	}
+}

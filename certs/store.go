@@ -1,7 +1,7 @@
 // Package certs is about the certificates and the TLS of the gateway's connections, towards clients and upstream.
 //
 // A [Store] holds the certificates that listeners show: it reads them from files, chooses one for each handshake, and
-// takes up changed files without a restart. [ServerTLS] and [UpstreamTLS] are the two TLS profiles. An [Authority] is a
+// takes up changed files without a restart. [ServerTLS], [LegacyTLS] and [UpstreamTLS] are the TLS profiles. An [Authority] is a
 // small private CA for the demo and for tests.
 //
 // The package accepts and dials no connections and does not know who connects.

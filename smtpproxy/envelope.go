@@ -34,10 +34,15 @@ func (d *dialogue) mail(ctx context.Context, rest string) error {
 		return d.reject(say(503, "5.5.1 EHLO first"))
 	case !d.conn.MaySignIn():
 		return d.send(replyTLSFirst)
-	case d.grant == nil:
+	case d.grant == nil && !d.knownByAddress():
 		return d.send(replyAuthFirst)
 	case d.transaction != nil:
 		return d.reject(replySequence)
+	}
+	if d.grant == nil {
+		if known, err := d.byAddress(ctx); err != nil || !known {
+			return err
+		}
 	}
 	sender, parameters, ok := parsePath(rest, "FROM:", d.door.Profile)
 	if !ok {
@@ -67,6 +72,11 @@ func (d *dialogue) mail(ctx context.Context, rest string) error {
 	}
 	d.transaction = t
 	return d.send(r)
+}
+
+// knownByAddress reports whether the client need not sign in to be somebody.
+func (d *dialogue) knownByAddress() bool {
+	return d.door.WithoutAuth && (d.extended || d.door.Profile.HELOOnly)
 }
 
 // checkMailParameters gives the reply to parameters that cannot be granted; code 0 when all can.

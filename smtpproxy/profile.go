@@ -5,6 +5,8 @@ package smtpproxy
 //
 // Verbs and keywords in lower case are no slip: RFC 5321 section 2.4 has them in any case.
 type Profile struct {
+	// HELOOnly: a client that says HELO and never EHLO may be known by its address; see [Door].
+	HELOOnly bool
 	// AuthAfterHELO: AUTH is answered behind HELO too, which knows no extensions (RFC 4954 section 3).
 	AuthAfterHELO bool
 	// LoginInitialResponse: AUTH LOGIN may have the user name behind it, as .NET's SmtpClient has.
@@ -32,8 +34,8 @@ type Profile struct {
 var Profiles = map[string]Profile{
 	"strict": {},
 	// What does no harm: nothing here changes where a command or a message ends.
-	"device": {AuthAfterHELO: true, LoginInitialResponse: true, PathSpaces: true, MissingBrackets: true,
+	"device": {HELOOnly: true, AuthAfterHELO: true, LoginInitialResponse: true, PathSpaces: true, MissingBrackets: true,
 		NoQuit: true, Undeclared8Bit: true, MissingFields: true},
-	"ancient": {AuthAfterHELO: true, LoginInitialResponse: true, PathSpaces: true, MissingBrackets: true,
+	"ancient": {HELOOnly: true, AuthAfterHELO: true, LoginInitialResponse: true, PathSpaces: true, MissingBrackets: true,
 		NoQuit: true, Undeclared8Bit: true, MissingFields: true, LFCommands: true, LFInData: true},
 }

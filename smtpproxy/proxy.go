@@ -30,6 +30,7 @@ const MaxSize = 157286400
 // Gate decides about attempts to sign in. Its errors are always *auth.Refusal.
 type Gate interface {
 	SignIn(ctx context.Context, attempt auth.Attempt, open func(context.Context, auth.Grant) error) (auth.Grant, error)
+	SignInByAddress(ctx context.Context, attempt auth.Attempt, open func(context.Context, auth.Grant) error) (auth.Grant, error)
 }
 
 // Tokens gives upstream access tokens; see [token.Source.Use].
@@ -75,7 +76,10 @@ func New(config Config) *Proxy {
 
 // Door is what a listener grants its clients beyond the RFCs. The zero value grants nothing.
 type Door struct {
+	// Profile says which slips are forgiven.
 	Profile Profile
+	// WithoutAuth: a client that sends MAIL without a sign-in may be known by its address.
+	WithoutAuth bool
 }
 
 // Serve holds the dialogue with one client until its connection ends, and closes it. When ctx ends, the client is told

@@ -23,6 +23,14 @@ func signInReply(err error) reply {
 	return say(454, "4.7.0 "+words(refusal, "Temporary authentication failure, try again later"))
 }
 
+// addressReply gives the reply to MAIL from a client whose address is no login's, or one that may not send.
+func addressReply(err error) reply {
+	if refusal := auth.RefusalOf(err); refusal.Kind != auth.Denied {
+		return say(451, "4.7.0 "+words(refusal, "The gateway cannot do this at the moment, try again later"))
+	}
+	return say(530, "5.7.0 Authentication required: this address may not send without it")
+}
+
 // upstreamReply gives the reply to a MAIL for which upstream could not be opened. It is always temporary: the message
 // has no fault, and a client that keeps it can send it when the cause is mended.
 func upstreamReply(err error) (reply, auth.Reason) {

@@ -34,14 +34,8 @@ func (d *dialogue) auth(ctx context.Context, rest string) error {
 		return d.send(say(538, "5.7.11 Encryption required for requested authentication mechanism"))
 	}
 	mechanism, initial, hasInitial := strings.Cut(rest, " ")
-	attempt := auth.Attempt{
-		Session:   d.conn.Session,
-		Protocol:  auth.SMTP,
-		Mechanism: strings.ToUpper(mechanism),
-		Remote:    d.conn.Remote,
-		TLS:       d.conn.TLSVersion(),
-		Client:    d.hello,
-	}
+	attempt := d.attempt()
+	attempt.Mechanism = strings.ToUpper(mechanism)
 	server := mechanismServer(&attempt)
 	if server == nil {
 		return d.send(say(504, "5.5.4 Unrecognized authentication type"))
@@ -67,7 +61,24 @@ func (d *dialogue) auth(ctx context.Context, rest string) error {
 	case err != nil:
 		return err
 	}
-	return d.signIn(ctx, attempt)
+	if err := d.signIn(ctx, attempt, d.proxy.Gate.SignIn); err != nil {
+		return d.refuse(err, signInReply(err))
+	}
+	return d.send(say(235, "2.7.0 Authentication successful"))
+}
+
+// decision is a method of [Gate].
+type decision func(context.Context, auth.Attempt, func(context.Context, auth.Grant) error) (auth.Grant, error)
+
+// attempt gives what is known of an attempt to sign in before the client shows anything.
+func (d *dialogue) attempt() auth.Attempt {
+	return auth.Attempt{
+		Session:  d.conn.Session,
+		Protocol: auth.SMTP,
+		Remote:   d.conn.Remote,
+		TLS:      d.conn.TLSVersion(),
+		Client:   d.hello,
+	}
 }
 
 // mechanismServer gives the mechanism that fills in the credentials of an attempt; nil when there is none of its name.
@@ -132,11 +143,11 @@ func (d *dialogue) exchange(server gosasl.Server, response []byte) error {
 	}
 }
 
-// signIn has the gate decide, takes a place in the register, and answers. Upstream is not asked: that a message can be
-// sent is found out with the message.
-func (d *dialogue) signIn(ctx context.Context, attempt auth.Attempt) error {
+// signIn has the gate decide, takes a place in the register, and begins the session. Upstream is not asked: that a message
+// can be sent is found out with the message. Its error is a refusal.
+func (d *dialogue) signIn(ctx context.Context, attempt auth.Attempt, decide decision) error {
 	link := newLink(d.conn.Conn)
-	grant, err := d.proxy.Gate.SignIn(ctx, attempt, func(_ context.Context, grant auth.Grant) error {
+	grant, err := decide(ctx, attempt, func(_ context.Context, grant auth.Grant) error {
 		live, err := d.proxy.Sessions.Add(session.Limits{Login: grant.Policy.Limits.Connections}, session.Info{
 			ID:       d.conn.Session,
 			Protocol: string(auth.SMTP),
@@ -157,10 +168,15 @@ func (d *dialogue) signIn(ctx context.Context, attempt auth.Attempt) error {
 	if err == nil {
 		err = d.begin(grant)
 	}
-	if err != nil {
-		return d.refuse(err)
+	return err
+}
+
+// byAddress has a client sign in that shows nothing but its address.
+func (d *dialogue) byAddress(ctx context.Context) (known bool, err error) {
+	if refusal := d.signIn(ctx, d.attempt(), d.proxy.Gate.SignInByAddress); refusal != nil {
+		return false, d.refuse(refusal, addressReply(refusal))
 	}
-	return d.send(say(235, "2.7.0 Authentication successful"))
+	return true, nil
 }
 
 // begin records that the session starts.
@@ -188,13 +204,13 @@ func (d *dialogue) begin(grant auth.Grant) error {
 }
 
 // refuse tells the client why it is not signed in.
-func (d *dialogue) refuse(err error) error {
+func (d *dialogue) refuse(err error, r reply) error {
 	d.log.Info("sign-in refused", "error", err)
 	if d.live != nil {
 		d.live.Remove()
 		d.live = nil
 	}
-	if err := d.send(signInReply(err)); err != nil {
+	if err := d.send(r); err != nil {
 		return err
 	}
 	if d.refusals++; d.refusals >= maxRefusals {

@@ -17,6 +17,7 @@ import (
 //
 //	#          who that is
 //	switches:  what a listener has to forgive for it, by the fields of [Profile]
+//	door:      without_auth, where the listener takes addresses for identities
 //	C: and L:  the client says a line that ends in CRLF, or in LF
 //	S:         the gateway's reply; a * at the end stands for anything
 //	H:         the beginning of a command that upstream heard
@@ -27,6 +28,7 @@ import (
 // "! strict upstream:" and "! strict end:" are U and E of a strict listener.
 type transcript struct {
 	switches       []string
+	withoutAuth    bool
 	steps          []step
 	heard, message []string
 	end            string
@@ -57,6 +59,8 @@ func readTranscript(t *testing.T, file string) transcript {
 			t.Fatalf("%s: cannot read %q", file, line)
 		case kind == "switches":
 			s.switches = strings.Fields(rest)
+		case kind == "door":
+			s.withoutAuth = rest == "without_auth"
 		case kind == "C":
 			s.steps = append(s.steps, step{say: rest + "\r\n"})
 		case kind == "L":
@@ -113,7 +117,7 @@ func TestTranscripts(t *testing.T) {
 // play has the whole dialogue.
 func (s transcript) play(t *testing.T, profile Profile) {
 	w := newWorld(t)
-	w.door.Profile = profile
+	w.door = Door{Profile: profile, WithoutAuth: s.withoutAuth}
 	c := w.connect(optional)
 	c.expect(greeting)
 	c.follow(s.steps)
@@ -138,6 +142,7 @@ func (s transcript) play(t *testing.T, profile Profile) {
 // playStrict has the dialogue up to where a strict listener does not go along.
 func (s transcript) playStrict(t *testing.T) {
 	w := newWorld(t)
+	w.door.WithoutAuth = s.withoutAuth
 	c := w.connect(optional)
 	c.expect(greeting)
 	if s.strictStop >= 0 {

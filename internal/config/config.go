@@ -44,7 +44,8 @@ type ConnectionLimits struct {
 
 // Certificate is where a certificate comes from.
 type Certificate struct {
-	Files *CertificateFiles `yaml:"files" jsonschema_description:"A certificate in files. They are read again when they change."`
+	Files     *CertificateFiles `yaml:"files" jsonschema_description:"A certificate in files. They are read again when they change."`
+	LegacyTLS bool              `yaml:"legacy_tls,omitempty" jsonschema_description:"For listeners with legacy_tls, and for them alone. Its key must be its own; RSA is what old devices know. Without any, a self-signed one is made beside keys_file."`
 }
 
 // CertificateFiles are a certificate chain and its key in PEM.
@@ -63,16 +64,19 @@ const (
 	StartTLS TLSMode = "starttls"
 	// Optional: STARTTLS is offered, and a sign-in in clear is accepted.
 	Optional TLSMode = "optional"
+	// NoTLS: everything in clear; no STARTTLS is offered, for devices that take the offer and then fail.
+	NoTLS TLSMode = "none"
 )
 
 // Listener is an address on which clients are served.
 type Listener struct {
-	Protocol  string         `yaml:"protocol" jsonschema:"enum=imap,enum=smtp" jsonschema_description:"What is spoken: imap or smtp."`
-	Address   string         `yaml:"address" jsonschema_description:"host:port, or :port for every address of the machine."`
-	TLS       TLSMode        `yaml:"tls" jsonschema:"enum=implicit,enum=starttls,enum=optional" jsonschema_description:"implicit: TLS from the first byte. starttls: STARTTLS before a sign-in. optional: a sign-in in clear is accepted as well; needs networks."`
-	LegacyTLS bool           `yaml:"legacy_tls,omitempty" jsonschema_description:"TLS 1.0 and 1.1 for old devices. Not in this version."`
-	Networks  []netip.Prefix `yaml:"networks,omitempty" jsonschema_description:"Who may connect, such as 10.0.8.0/24. Nothing means everybody."`
-	Profile   string         `yaml:"profile,omitempty" jsonschema:"enum=strict,enum=device,enum=ancient" jsonschema_description:"How exactly SMTP clients have to follow the standards: strict, device (the default) or ancient, which needs networks."`
+	Protocol    string         `yaml:"protocol" jsonschema:"enum=imap,enum=smtp" jsonschema_description:"What is spoken: imap or smtp."`
+	Address     string         `yaml:"address" jsonschema_description:"host:port, or :port for every address of the machine."`
+	TLS         TLSMode        `yaml:"tls" jsonschema:"enum=implicit,enum=starttls,enum=optional,enum=none" jsonschema_description:"implicit: TLS from the first byte. starttls: STARTTLS before a sign-in. optional: a sign-in in clear is accepted as well; none: all in clear, and no STARTTLS on offer; both need networks."`
+	LegacyTLS   bool           `yaml:"legacy_tls,omitempty" jsonschema_description:"TLS 1.0 and 1.1 as well, with the cipher suites of that time, for old devices. Needs networks. Only app passwords that were issued with --legacy-tls count below TLS 1.2."`
+	Networks    []netip.Prefix `yaml:"networks,omitempty" jsonschema_description:"Who may connect, such as 10.0.8.0/24. Nothing means everybody."`
+	WithoutAuth bool           `yaml:"without_auth,omitempty" jsonschema_description:"An SMTP client that does not sign in is the login whose without_auth has its address. Needs networks."`
+	Profile     string         `yaml:"profile,omitempty" jsonschema:"enum=strict,enum=device,enum=ancient" jsonschema_description:"How exactly SMTP clients have to follow the standards: strict, device (the default) or ancient, which needs networks."`
 }
 
 // Policy is a named set of rules for sessions.
@@ -148,16 +152,17 @@ type Send struct {
 
 // User maps a login, or every login of a domain, to a mailbox and the account that opens it.
 type User struct {
-	Login     string   `yaml:"login,omitempty" jsonschema_description:"The name that the client types: an address, or any name."`
-	Aliases   []string `yaml:"aliases,omitempty" jsonschema_description:"Other names that the client may type instead of the login. They are the same login: its passwords, its limits, its lock."`
-	Match     string   `yaml:"match,omitempty" jsonschema_description:"Instead of login: *@domain, for every login of a domain."`
-	Mailbox   string   `yaml:"mailbox,omitempty" jsonschema_description:"The mailbox's address. Default: the login."`
-	Addresses []string `yaml:"addresses,omitempty" jsonschema_description:"Further addresses that the login may send as, such as the mailbox's aliases, or *@domain. The mailbox needs Send As for them in Exchange Online."`
-	Account   string   `yaml:"account,omitempty" jsonschema_description:"With a delegated grant, the person whose token opens the mailbox, as their user principal name. Default: the mailbox."`
-	Provider  string   `yaml:"provider" jsonschema_description:"The name of the provider."`
-	Grant     string   `yaml:"grant" jsonschema:"enum=delegated,enum=application" jsonschema_description:"delegated: a person signed in once and consented. application: the gateway asks in its own name."`
-	Policy    string   `yaml:"policy" jsonschema_description:"The name of the policy."`
-	Override  *Policy  `yaml:"override,omitempty" jsonschema_description:"Settings of a policy that are different for this entry. What is left out stays as the policy has it."`
+	Login       string         `yaml:"login,omitempty" jsonschema_description:"The name that the client types: an address, or any name."`
+	Aliases     []string       `yaml:"aliases,omitempty" jsonschema_description:"Other names that the client may type instead of the login. They are the same login: its passwords, its limits, its lock."`
+	Match       string         `yaml:"match,omitempty" jsonschema_description:"Instead of login: *@domain, for every login of a domain."`
+	Mailbox     string         `yaml:"mailbox,omitempty" jsonschema_description:"The mailbox's address. Default: the login."`
+	Addresses   []string       `yaml:"addresses,omitempty" jsonschema_description:"Further addresses that the login may send as, such as the mailbox's aliases, or *@domain. The mailbox needs Send As for them in Exchange Online."`
+	WithoutAuth []netip.Prefix `yaml:"without_auth,omitempty" jsonschema_description:"The addresses from which an SMTP client is this login without AUTH, such as 10.0.8.17/32, on listeners with without_auth."`
+	Account     string         `yaml:"account,omitempty" jsonschema_description:"With a delegated grant, the person whose token opens the mailbox, as their user principal name. Default: the mailbox."`
+	Provider    string         `yaml:"provider" jsonschema_description:"The name of the provider."`
+	Grant       string         `yaml:"grant" jsonschema:"enum=delegated,enum=application" jsonschema_description:"delegated: a person signed in once and consented. application: the gateway asks in its own name."`
+	Policy      string         `yaml:"policy" jsonschema_description:"The name of the policy."`
+	Override    *Policy        `yaml:"override,omitempty" jsonschema_description:"Settings of a policy that are different for this entry. What is left out stays as the policy has it."`
 
 	// Line is where the entry begins in the file; 0 for a configuration that was not read from one.
 	Line int `yaml:"-"`

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,6 +48,7 @@ func gallery(t testing.TB) string {
 		"mail.pem": certificate, "ca.pem": certificate, "broken.pem": []byte("no certificate"),
 		"mail.key":   pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 		"app.pem":    certificate,
+		"legacy.pem": legacyPair()[0], "legacy.key": legacyPair()[1],
 		"app.secret": []byte("s3cr3t-of-the-app\n"), "empty.secret": nil, "open.secret": []byte("s3cr3t"), "open.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
@@ -59,6 +62,21 @@ func gallery(t testing.TB) string {
 	}
 	return folder
 }
+
+// legacyPair is an RSA certificate and its key, in PEM.
+var legacyPair = sync.OnceValue(func() [2][]byte {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return [2][]byte{pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})}
+})
 
 // TestBadGallery holds every way to be wrong against the words that an administrator gets to read.
 func TestBadGallery(t *testing.T) {
@@ -364,7 +382,7 @@ func TestSendingAndListeners(t *testing.T) {
 	for _, l := range c.Listeners {
 		profiles = append(profiles, l.Profile)
 	}
-	if diff := cmp.Diff([]string{"", "strict", "device", "ancient"}, profiles); diff != "" {
+	if diff := cmp.Diff([]string{"", "strict", "device", "ancient", "device"}, profiles); diff != "" {
 		t.Errorf("profiles (-want +got):\n%s", diff)
 	}
 	if got, want := c.Policies["device"].Send, (Send{From: "rewrite", Recipients: []string{"*@contoso.com"}, MaxSize: 35 << 20}); !cmp.Equal(got, want) {

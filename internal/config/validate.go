@@ -2,14 +2,12 @@ package config
 
 import (
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,7 +17,7 @@ import (
 
 var (
 	protocols  = []string{"imap", "smtp"}
-	tlsModes   = []string{string(Implicit), string(StartTLS), string(Optional)}
+	tlsModes   = []string{string(Implicit), string(StartTLS), string(Optional), string(NoTLS)}
 	senders    = []string{PassSender, RewriteSender, RefuseSender}
 	profiles   = []string{"strict", "device", "ancient"}
 	deliveries = []string{"auto", "direct", "queue"}
@@ -149,23 +147,6 @@ func (v *validator) connections() {
 // have not signed in cost less than 1 GB (threat model I-28).
 const defaultConnections = 24000
 
-func (v *validator) certificates() {
-	for i, certificate := range v.config.Certificates {
-		path := fmt.Sprintf("certificates[%d].files", i)
-		files := certificate.Files
-		if files == nil || files.Cert == "" || files.Key == "" {
-			v.wrong(path, "want {cert: FILE, key: FILE}")
-			continue
-		}
-		files.Cert, files.Key = v.absolute(files.Cert), v.absolute(files.Key)
-		if _, err := tls.LoadX509KeyPair(files.Cert, files.Key); err != nil {
-			v.wrong(path, "%s and %s: %v", v.shown(files.Cert), v.shown(files.Key), v.fileError(err))
-		} else if info, err := os.Stat(files.Key); err == nil && info.Mode().Perm()&0o007 != 0 {
-			v.wrong(path+".key", "everybody can read %s: run chmod 0600 on it", v.shown(files.Key))
-		}
-	}
-}
-
 // shown gives a path as people wrote it.
 func (v *validator) shown(path string) string {
 	if relative, err := filepath.Rel(v.folder, path); err == nil && filepath.IsLocal(relative) {
@@ -187,7 +168,8 @@ func (v *validator) listeners() {
 	if len(v.config.Listeners) == 0 {
 		v.wrong("listeners", "there is none; a gateway needs one at least, such as {protocol: imap, address: \":993\", tls: implicit}")
 	}
-	if len(v.config.Listeners) > 0 && len(v.config.Certificates) == 0 {
+	ordinary := func(c Certificate) bool { return !c.LegacyTLS }
+	if len(v.config.Listeners) > 0 && !slices.ContainsFunc(v.config.Certificates, ordinary) {
 		v.wrong("certificates", "there is none; listeners need one at least, such as - files: {cert: mail.pem, key: mail.key}")
 	}
 	addresses := make(map[string]int) // address → index of the listener that has it

@@ -12,12 +12,11 @@ const defaultProfile = "device"
 func (v *validator) listener(path string, l *Listener) {
 	v.oneOf(path+".protocol", l.Protocol, protocols)
 	v.oneOf(path+".tls", string(l.TLS), tlsModes)
-	if l.TLS == Optional && !restricted(l.Networks) {
-		v.wrong(path+".tls", "optional lets passwords cross the network in clear; say for which networks with networks: [10.0.8.0/24]")
+	if (l.TLS == Optional || l.TLS == NoTLS) && !restricted(l.Networks) {
+		v.wrong(path+".tls", "%s lets passwords cross the network in clear; say for which networks with networks: [10.0.8.0/24]", l.TLS)
 	}
-	if l.LegacyTLS {
-		v.wrong(path+".legacy_tls", "TLS below 1.2 arrives with a later version; leave it out")
-	}
+	v.legacyTLS(path+".legacy_tls", l)
+	v.withoutAuth(path+".without_auth", l)
 	switch {
 	case l.Profile != "" && l.Protocol == "imap":
 		v.wrong(path+".profile", "goes with protocol: smtp")
@@ -26,6 +25,28 @@ func (v *validator) listener(path string, l *Listener) {
 		v.wrong(path+".profile", "ancient forgives what other clients could abuse; say for which networks with networks: [10.0.8.0/24]")
 	case l.Profile == "" && l.Protocol == "smtp":
 		l.Profile = defaultProfile
+	}
+}
+
+// legacyTLS looks at what TLS below 1.2 needs (threat model I-34).
+func (v *validator) legacyTLS(path string, l *Listener) {
+	switch {
+	case !l.LegacyTLS:
+	case l.TLS == NoTLS:
+		v.wrong(path, "goes with TLS, and tls is none here; leave one of them out")
+	case !restricted(l.Networks):
+		v.wrong(path, "TLS below 1.2 can be broken; say for which networks with networks: [10.0.8.0/24]")
+	}
+}
+
+// withoutAuth looks at a listener that takes an address for an identity.
+func (v *validator) withoutAuth(path string, l *Listener) {
+	switch {
+	case !l.WithoutAuth:
+	case l.Protocol != "smtp":
+		v.wrong(path, "goes with protocol: smtp")
+	case !restricted(l.Networks):
+		v.wrong(path, "an address is all that a client shows here; say for which networks with networks: [10.0.8.0/24]")
 	}
 }
 

@@ -36,6 +36,7 @@ func (v *validator) users() {
 		}
 	}
 	v.unreachable(first)
+	v.byAddress()
 }
 
 // once reports a name that an entry before has already: what stands for it here would never be used.

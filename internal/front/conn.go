@@ -31,7 +31,7 @@ type Conn struct {
 	Remote netip.AddrPort
 	// StartTLS is the configuration for an upgrade; nil where none is offered: implicit TLS, or after the upgrade.
 	StartTLS *tls.Config
-	// ClearAllowed says that credentials may be sent without TLS: a listener with tls: optional.
+	// ClearAllowed says that credentials may be sent without TLS: a listener with tls: optional or none.
 	ClearAllowed bool
 	// Accepted is when the connection was accepted.
 	Accepted time.Time

@@ -15,7 +15,6 @@ import (
 	"postern/auth"
 	"postern/auth/apppassword"
 	"postern/auth/token"
-	"postern/certs"
 	"postern/imapproxy"
 	"postern/internal/audit"
 	"postern/internal/config"
@@ -24,9 +23,6 @@ import (
 	"postern/internal/throttle"
 	"postern/smtpproxy"
 )
-
-// certificateCheck is how often certificate files are looked at for changes.
-const certificateCheck = 10 * time.Second
 
 // Options are what a gateway is started with besides its configuration.
 type Options struct {
@@ -73,7 +69,7 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	certificates, err := g.certificates()
+	certificates, err := loadCertificates(g.config)
 	if err != nil {
 		return err
 	}
@@ -106,7 +102,7 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 		if l.Protocol == "imap" {
 			return imap
 		}
-		door := smtpproxy.Door{Profile: smtpproxy.Profiles[l.Profile]}
+		door := smtpproxy.Door{Profile: smtpproxy.Profiles[l.Profile], WithoutAuth: l.WithoutAuth}
 		return server{busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func(func()) {
 			submission.Serve(ctx, conn, door)
 			return nil
@@ -115,22 +111,17 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 	return g.listen(certificates, serve, o.Version)
 }
 
-// certificates loads the certificates.
-func (g *Gateway) certificates() (*certs.Store, error) {
-	var pairs []certs.Pair
-	for _, certificate := range g.config.Certificates {
-		pairs = append(pairs, certs.Pair{Cert: certificate.Files.Cert, Key: certificate.Files.Key})
-	}
-	return certs.LoadFiles(pairs)
-}
-
 // listen opens every address, so that one that is taken is an error of the start, and then serves them all.
-func (g *Gateway) listen(certificates *certs.Store, serve func(config.Listener) server, version string) error {
-	base := certs.ServerTLS(certificates.GetCertificate)
+func (g *Gateway) listen(certificates certificates, serve func(config.Listener) server, version string) error {
+	ordinary, legacy := certificates.profiles()
 	admission := newAdmission(affordable(g.config.Limits, g.log), g.log, time.Now)
 	var addresses []string
 	for _, c := range g.config.Listeners {
-		l, err := listen(c, serverTLS(base, c.Protocol), serve(c), admission, g.log.With("protocol", c.Protocol), time.Now)
+		profile := ordinary
+		if c.LegacyTLS {
+			profile = legacy
+		}
+		l, err := listen(c, serverTLS(profile, c.Protocol), serve(c), admission, g.log.With("protocol", c.Protocol), time.Now)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", c.Address, err)
 		}
@@ -139,7 +130,7 @@ func (g *Gateway) listen(certificates *certs.Store, serve func(config.Listener) 
 	}
 	if g.config.Portal != nil {
 		var err error
-		if g.portal, err = g.openPortal(certificates, admission); err != nil {
+		if g.portal, err = g.openPortal(certificates.ordinary, admission); err != nil {
 			return fmt.Errorf("portal %s: %w", g.config.Portal.Address, err)
 		}
 		addresses = append(addresses, "https implicit "+g.portal.listener.Addr().String())
@@ -166,7 +157,7 @@ func (g *Gateway) listen(certificates *certs.Store, serve func(config.Listener) 
 	if g.portal != nil {
 		g.wait.Go(func() { g.portal.run(g.log) })
 	}
-	g.wait.Go(func() { g.watchCertificates(ctx, certificates) })
+	certificates.watch(ctx, &g.wait, g.log)
 	g.wait.Go(func() { returnMemory(ctx) })
 	watch, cancel := context.WithCancel(context.Background())
 	g.stopWatch = cancel
@@ -192,20 +183,6 @@ func serverTLS(base *tls.Config, protocol string) *tls.Config {
 	c := base.Clone()
 	c.NextProtos = map[string][]string{"imap": {"imap"}, "smtp": {"smtp"}}[protocol]
 	return c
-}
-
-// watchCertificates takes up changed certificate files until ctx ends.
-func (g *Gateway) watchCertificates(ctx context.Context, certificates *certs.Store) {
-	ticker := time.NewTicker(certificateCheck)
-	defer ticker.Stop()
-	certificates.Watch(ctx, ticker.C, func(changed bool, err error) {
-		if err != nil {
-			g.log.Error("a changed certificate is not used; the one before it goes on", "error", err)
-		}
-		if changed {
-			g.log.Info("certificates reloaded")
-		}
-	})
 }
 
 // Address is an address that a gateway serves.

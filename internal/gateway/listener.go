@@ -174,6 +174,8 @@ func (l *listener) hold(ctx context.Context, conn *front.Conn) (session func(end
 			log.Info("no connection", "error", err)
 			return nil
 		}
+	case config.NoTLS:
+		conn.ClearAllowed = true
 	case config.Optional:
 		conn.ClearAllowed = true
 		fallthrough
