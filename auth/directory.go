@@ -150,6 +150,14 @@ func (m Mapping) senders() []string {
 	return own
 }
 
+// HasAccount reports whether a login, or a rule that fits some login, has an account.
+func (d *Directory) HasAccount(account token.Account) bool {
+	if m, ok := d.Lookup(account.Name); ok && m.Account == account {
+		return true
+	}
+	return slices.ContainsFunc(d.Logins(), func(m Mapping) bool { return m.Account == account })
+}
+
 // user gives the user= of XOAUTH2. A person's token opens a shared mailbox by IMAP under the mailbox's name; by SMTP it
 // submits under the person's own, with From the mailbox (reference D.4). An application's token has no mailbox of its
 // own and names the mailbox for both.

@@ -59,7 +59,7 @@ func TestClientCertificate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		text, der := credentialPEM(t, &key.PublicKey, key)
-		h.source.providers["contoso"] = h.provider(MicrosoftConfig{ClientCertificate: secret.New(text)})
+		h.source = h.newSourceAs(MicrosoftConfig{ClientCertificate: secret.New(text)})
 		h.mustUse(appAccount)
 		form := h.entra.forms[0]
 		if form.Has("client_secret") {
@@ -81,7 +81,7 @@ func TestClientCertificate(t *testing.T) {
 func TestApplicationWithoutCredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
-		h.source.providers["contoso"] = h.provider(MicrosoftConfig{})
+		h.source = h.newSourceAs(MicrosoftConfig{})
 		_, err := h.use(appAccount)
 		if failed := h.wantClass(err, Misconfigured); !strings.Contains(failed.Advice, "client_secret_file") {
 			t.Errorf("got advice %q, want the setting in it", failed.Advice)

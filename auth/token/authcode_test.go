@@ -182,7 +182,7 @@ func TestEnrolledBySignIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHarness(t)
-				h.source.providers["contoso"] = h.provider(config)
+				h.source = h.newSourceAs(config)
 				in, err := h.redeem(codeRequest(), goodCode, nil)
 				if err != nil {
 					t.Fatal(err)

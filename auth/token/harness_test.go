@@ -198,8 +198,14 @@ func newHarness(t *testing.T) *harness {
 // newSource makes a source on what is there already: another process that shares the store, or one after a restart.
 func (h *harness) newSource() *Source {
 	h.t.Helper()
+	return h.newSourceAs(MicrosoftConfig{ClientSecret: secret.New(secretMark + "-client")})
+}
+
+// newSourceAs is newSource with a credential of the application's, or none.
+func (h *harness) newSourceAs(credential MicrosoftConfig) *Source {
+	h.t.Helper()
 	source := NewSource(Config{
-		Providers: map[string]*Microsoft{"contoso": h.provider(MicrosoftConfig{ClientSecret: secret.New(secretMark + "-client")})},
+		Providers: map[string]*Microsoft{"contoso": h.provider(credential)},
 		Store:     h.store, Audit: h.audit,
 		Log: slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

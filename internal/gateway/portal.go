@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -13,8 +14,10 @@ import (
 	"sync"
 	"time"
 
+	"postern/auth"
 	"postern/auth/factor"
 	"postern/certs"
+	"postern/internal/config"
 	"postern/internal/store"
 	"postern/internal/web"
 )
@@ -39,7 +42,8 @@ func (g *Gateway) openPortal(certificates *certs.Store, admission *admission) (*
 		return nil, errors.Join(err, raw.Close())
 	}
 	pages, err := web.New(web.Config{
-		URL: p.url, Administration: c.Administration, Factors: factors,
+		URL: p.url, Administration: c.Administration, Providers: portalProviders(g.config), Factors: factors,
+		Authority: g.tokens, Enroller: portalAccounts{auth.NewDirectory(g.config), g.state.Store, g.tokens},
 		Sessions: portalSessions{g.state.Store}, Keys: g.state.Keys, Audit: g.state.Audit, Log: g.log.With("protocol", "https"),
 	})
 	if err != nil {
@@ -61,6 +65,17 @@ func (g *Gateway) factors(portal string) (*factor.Keeper, error) {
 	return factor.New(factor.Config{
 		Store: factorStore{g.state.Store}, Guesses: g.guesses, Audit: g.state.Audit, Portal: u, Issuer: "Postern " + u.Hostname(),
 	})
+}
+
+// portalProviders gives the providers at which people sign in.
+func portalProviders(c *config.Config) []web.Provider {
+	var all []web.Provider
+	for _, name := range slices.Sorted(maps.Keys(c.Providers)) {
+		p := c.Providers[name]
+		all = append(all, web.Provider{Name: name, Tenant: p.Tenant, Contexts: slices.DeleteFunc(
+			slices.Sorted(maps.Keys(p.AuthenticationContexts)), func(c string) bool { return !p.Asserts(c) })})
+	}
+	return all
 }
 
 // newPortalServer makes a server that bounds what a client may take: HTTP/1.1, so that a connection is one request at a

@@ -30,6 +30,10 @@ func (s tokenStore) find(ctx context.Context, account token.Account) (enrolment 
 	if err != nil {
 		return token.Enrolment{}, false, err
 	}
+	return enrolmentOf(row), true, nil
+}
+
+func enrolmentOf(row store.Account) token.Enrolment {
 	return token.Enrolment{
 		Identity:    token.Identity{TenantID: row.TenantID, ObjectID: row.ObjectID, Username: row.Username},
 		NeedsSignIn: row.State == store.NeedsSignIn,
@@ -38,7 +42,7 @@ func (s tokenStore) find(ctx context.Context, account token.Account) (enrolment 
 		RetryAt:     row.RetryAt,
 		Reason:      row.Reason,
 		Since:       row.Since,
-	}, true, nil
+	}
 }
 
 func (s tokenStore) SaveEnrolment(ctx context.Context, account token.Account, e token.Enrolment, key token.CacheKey, cache []byte) error {

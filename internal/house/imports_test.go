@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"internal/store/storetest": {"internal/store"},
 	"internal/terminal":        {},
 	"internal/throttle":        {"internal/secret"},
-	"internal/web":             {"auth/factor", "internal/audit", "internal/config", "internal/secret"},
+	"internal/web":             {"auth/factor", "auth/token", "internal/audit", "internal/config", "internal/secret"},
 	"internal/wire":            {},
 
 	"internal/sim":          {"internal/secret", "internal/sim/entra", "internal/sim/exchange", "internal/sim/tenant"},

@@ -67,6 +67,16 @@ func (s *Store) Accounts(ctx context.Context) ([]Account, error) {
 	return accounts, nil
 }
 
+// AccountsOf gives the accounts of a person, by name: one, unless they had another name once.
+func (s *Store) AccountsOf(ctx context.Context, provider, tenantID, objectID string) ([]Account, error) {
+	const query = `SELECT ` + accountColumns + ` FROM accounts WHERE provider = ? AND tenant_id = ? AND object_id = ? ORDER BY name`
+	accounts, err := rows(ctx, s.reader, scanAccount, query, provider, tenantID, objectID)
+	if err != nil {
+		return nil, fmt.Errorf("accounts of %s: %w", objectID, err)
+	}
+	return accounts, nil
+}
+
 // IdleAccounts gives the accounts that are OK and whose token cache was last saved before a time, or is said to have been
 // saved after another: a time that lies ahead is that of a clock which was wrong, and says nothing. The longest idle come
 // first, limit of them at most.

@@ -62,6 +62,24 @@ func (s *Store) ChangePortalSession(ctx context.Context, p PortalSession) (bool,
 	return changed, nil
 }
 
+// UsePortalState notes that the state of a sign-in to the portal has come back, and reports false if it had before. It
+// removes those that have expired.
+func (s *Store) UsePortalState(ctx context.Context, hash []byte, expires, now time.Time) (first bool, err error) {
+	err = s.inTransaction(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM portal_states WHERE expires <= ?`, now.UnixMilli()); err != nil {
+			return err
+		}
+		const insert = `INSERT INTO portal_states (hash, expires) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING`
+		var err error
+		first, err = affected(tx.ExecContext(ctx, insert, hash, expires.UnixMilli()))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("noting the state of a sign-in: %w", err)
+	}
+	return first, nil
+}
+
 // EndPortalSession removes a session, if it is there.
 func (s *Store) EndPortalSession(ctx context.Context, hash []byte) error {
 	if _, err := s.writer.ExecContext(ctx, `DELETE FROM portal_sessions WHERE hash = ?`, hash); err != nil {

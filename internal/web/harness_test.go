@@ -40,6 +40,8 @@ type harness struct {
 	t        *testing.T
 	portal   *Portal
 	sessions *memorySessions
+	entra    *fakeAuthority
+	enroller *fakeEnroller
 	audit    *recorder
 	clock    *clock
 	log      *bytes.Buffer
@@ -49,13 +51,16 @@ type harness struct {
 // newHarness makes a portal; adjust changes its configuration first.
 func newHarness(t *testing.T, adjust ...func(*Config)) *harness {
 	t.Helper()
-	h := &harness{t: t, sessions: &memorySessions{}, audit: &recorder{}, clock: &clock{now: start}, log: &bytes.Buffer{},
-		factors: &memoryFactors{ceremonies: make(map[string]factor.Ceremony)}}
+	h := &harness{
+		t: t, sessions: &memorySessions{}, entra: &fakeAuthority{}, enroller: &fakeEnroller{}, audit: &recorder{}, clock: &clock{now: start}, log: &bytes.Buffer{},
+		factors: &memoryFactors{ceremonies: make(map[string]factor.Ceremony)},
+	}
 	c := Config{
 		URL:            origin,
 		Administration: config.Administration{Administrators: []string{root.Username}, Auditors: []string{carol.ObjectID}},
-		Factors:        h.keeper(),
-		Sessions:       h.sessions, Keys: plainKeys{}, Audit: h.audit, Now: h.clock.Now,
+		Providers:      []Provider{{"contoso", "contoso.example", []string{"c1", "c2"}}, {"fabrikam", "fabrikam.example", nil}},
+		Authority:      h.entra, Enroller: h.enroller, Factors: h.keeper(),
+		Sessions: h.sessions, Keys: plainKeys{}, Audit: h.audit, Now: h.clock.Now,
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
 	}
 	for _, change := range adjust {
@@ -261,6 +266,7 @@ func (plainKeys) Unseal(sealed, ad []byte) ([]byte, error) {
 type memorySessions struct {
 	mu    sync.Mutex
 	all   []SessionRecord
+	used  map[string]bool // states
 	fault error
 }
 
@@ -295,6 +301,17 @@ func (m *memorySessions) ChangePortalSession(_ context.Context, s SessionRecord)
 	}
 	m.all[i].Expires, m.all[i].Version, m.all[i].Sealed = s.Expires, s.Version, s.Sealed
 	return true, nil
+}
+
+func (m *memorySessions) UsePortalState(_ context.Context, hash []byte, _, _ time.Time) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.used == nil {
+		m.used = make(map[string]bool)
+	}
+	first := !m.used[string(hash)]
+	m.used[string(hash)] = true
+	return first && m.fault == nil, m.fault
 }
 
 func (m *memorySessions) EndPortalSession(_ context.Context, hash []byte) error {

@@ -26,6 +26,9 @@ import (
 type Config struct {
 	URL            string                // required: https://host or https://host:port, as browsers reach the portal
 	Administration config.Administration // who has which role
+	Providers      []Provider            // required: where people sign in
+	Authority      Authority             // required
+	Enroller       Enroller              // required
 	Sessions       SessionStore          // required
 	Factors        *factor.Keeper        // required: people's second factors
 	Keys           Sealer                // required: seals the content of sessions
@@ -44,6 +47,7 @@ type Portal struct {
 	now      func() time.Time
 	log      *slog.Logger
 	sessions sessions
+	pace     *pace
 	pages    pages
 	mux      *http.ServeMux
 	handler  http.Handler
@@ -59,12 +63,13 @@ func New(c Config) (*Portal, error) {
 		c.Now = time.Now
 	}
 	p := &Portal{config: c, host: strings.ToLower(u.Host), now: c.Now, log: c.Log, mux: http.NewServeMux()}
+	p.pace = newPace(c.Now)
 	p.sessions = sessions{store: c.Sessions, keys: c.Keys, now: c.Now}
 	if p.pages, err = parsePages(); err != nil {
 		return nil, err
 	}
 	p.routes()
-	p.handler = p.guarded(p.mux)
+	p.handler = p.guarded(p.paced(p.mux))
 	return p, nil
 }
 
@@ -75,7 +80,9 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.S
 // the permission that it takes.
 func (p *Portal) routes() {
 	p.open("GET /assets/{name}", p.asset)
-	p.open("GET /signin", p.signInPage)
+	p.open("GET /signin", p.welcome(p.signInPage))
+	p.open("POST /signin/{provider}", p.signInPaced(p.welcome(p.beginSignIn)))
+	p.open("GET /signin/{provider}/callback", p.signInPaced(p.welcome(p.callback)))
 
 	p.handle("GET /{$}", OwnLogins, p.home)
 	p.handle("POST /signout", OwnLogins, p.signOut)

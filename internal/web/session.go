@@ -2,9 +2,7 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,6 +44,9 @@ type SessionStore interface {
 	// ChangePortalSession sets Expires, Version and Sealed of a session, and reports false if its version is no longer the
 	// one before s.Version, or it is gone.
 	ChangePortalSession(ctx context.Context, s SessionRecord) (bool, error)
+	// UsePortalState notes that the state of a sign-in has come back, until it would have expired, and reports false if it
+	// had come back before.
+	UsePortalState(ctx context.Context, hash []byte, expires, now time.Time) (bool, error)
 	// EndPortalSession forgets a session.
 	EndPortalSession(ctx context.Context, hash []byte) error
 	// EndPortalSessions forgets all sessions of a person, and gives their number.
@@ -90,9 +91,7 @@ func associatedData(hash []byte) []byte {
 
 // begin starts a session and gives its key. replaced is the key of the session that it takes the place of, or empty.
 func (s sessions) begin(ctx context.Context, who content, replaced string, started time.Time) (key string, err error) {
-	random := make([]byte, 32)
-	_, _ = rand.Read(random) // it cannot fail
-	key = base64.RawURLEncoding.EncodeToString(random)
+	key = randomText()
 	now := s.now()
 	record := SessionRecord{
 		Hash: hashOf(key), Provider: who.Person.Provider, TenantID: who.Person.TenantID, ObjectID: who.Person.ObjectID,

@@ -27,6 +27,18 @@ func (p *Portal) require(needed Permission, handler http.HandlerFunc) http.Handl
 	}
 }
 
+// welcome lets everybody through to a handler, which finds out who is signed in, if anybody is.
+func (p *Portal) welcome(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, _, err := p.visit(r)
+		if err != nil {
+			p.unavailable(w, r, "reading the session", err)
+			return
+		}
+		handler(w, withVisit(r, v))
+	}
+}
+
 // visit finds the session of a request.
 func (p *Portal) visit(r *http.Request) (visit, bool, error) {
 	cookie, err := r.Cookie(sessionCookie)

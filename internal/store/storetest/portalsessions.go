@@ -58,3 +58,18 @@ func portalSessions(t *testing.T, s *store.Store) {
 	find("second", now, nil)
 	find("other", now, &other)
 }
+
+func portalStates(t *testing.T, s *store.Store) {
+	now := kept(start)
+	use := func(state string, at time.Time, want bool) {
+		t.Helper()
+		if got, err := s.UsePortalState(t.Context(), []byte(state), at.Add(time.Minute), at); err != nil || got != want {
+			t.Errorf("using %s: got %v, %v; want %v", state, got, err, want)
+		}
+	}
+	use("a", now, true)
+	use("a", now, false)
+	use("b", now, true)
+	use("a", now.Add(59*time.Second), false)
+	use("a", now.Add(time.Minute), true) // nothing is left of it
+}

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"logins are locked and unlocked", locks},
 		{"withdrawals are told in their order", withdrawals},
 		{"sessions of the portal are found, changed and ended", portalSessions},
+		{"a sign-in to the portal comes back once", portalStates},
 		{"token caches are kept apart", tokenCaches},
 		{"a token cache is what was saved last", tokenCacheReplaced},
 		{"accounts are found and listed", accounts},

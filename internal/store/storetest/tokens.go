@@ -92,6 +92,14 @@ func accounts(t *testing.T, s *store.Store) {
 	all, err := s.Accounts(t.Context())
 	must(t, err)
 	equal(t, "all", all, []store.Account{alice, bob, namesake})
+	for _, want := range []store.Account{alice, namesake} {
+		theirs, err := s.AccountsOf(t.Context(), want.Provider, want.TenantID, want.ObjectID)
+		must(t, err)
+		equal(t, "the accounts of "+want.ObjectID, theirs, []store.Account{want})
+	}
+	nobodys, err := s.AccountsOf(t.Context(), alice.Provider, "another tenant", alice.ObjectID)
+	must(t, err)
+	equal(t, "the accounts of another tenant's", nobodys, nil)
 }
 
 func accountStanding(t *testing.T, s *store.Store) {
