@@ -3,6 +3,7 @@ package imapproxy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"regexp"
 	"strconv"
@@ -26,6 +27,8 @@ const (
 	strikeMemory = time.Minute
 	// maxPaused bounds the mailboxes that are remembered. To forget one costs one question to upstream.
 	maxPaused = 10_000
+	// sweepInterval is how often, at most, a full memory is searched for mailboxes that may be forgotten.
+	sweepInterval = time.Second
 )
 
 // upstreamError is what upstream said against opening a mailbox.
@@ -69,6 +72,7 @@ type backoff struct {
 
 	mu     sync.Mutex
 	paused map[upstreamMailbox]pause // mailbox → what upstream wants
+	swept  time.Time                 // when those that were over were last looked for
 }
 
 // pause is for how long a mailbox is left alone. What is forgotten later than it is over is a first strike.
@@ -125,13 +129,12 @@ func (b *backoff) remember(m upstreamMailbox, p pause) {
 	b.paused[m] = p
 }
 
-// makeRoom forgets what is over, or one of those that are not. The caller holds the lock.
+// makeRoom forgets those that are over, and if there are none, one that is not. The caller holds the lock.
 func (b *backoff) makeRoom() {
-	now := b.now()
-	for m, p := range b.paused {
-		if !now.Before(p.forgotten) {
-			delete(b.paused, m)
-		}
+	// To look at all of them for each new one would cost more than an attempt upstream, which is what this is to save.
+	if now := b.now(); now.Sub(b.swept) >= sweepInterval {
+		b.swept = now
+		maps.DeleteFunc(b.paused, func(_ upstreamMailbox, p pause) bool { return !now.Before(p.forgotten) })
 	}
 	for m := range b.paused {
 		if len(b.paused) < maxPaused {

@@ -10,10 +10,13 @@ import (
 
 const (
 	// memoryCheck is how often returnMemory looks.
-	memoryCheck = 10 * time.Second
-	// memoryMoved is how much must have been allocated since the last look, in bytes, for it to be worth a collection:
-	// that of a hundred sign-ins.
+	memoryCheck = 5 * time.Second
+	// memoryMoved is how much must have been allocated since the last collection, in bytes, for another to be worth it
+	// while there is work: that of a hundred sign-ins.
 	memoryMoved = 16 << 20
+	// memoryRest is how little is allocated between two looks, in bytes, where there is no work; and how much must have
+	// been allocated since the last collection for one at rest.
+	memoryRest = 1 << 20
 )
 
 // returnMemory gives what sign-ins and transfers have left behind back to the system, until ctx ends. A gateway of idle
@@ -23,21 +26,29 @@ const (
 func returnMemory(ctx context.Context) {
 	ticker := time.NewTicker(memoryCheck)
 	defer ticker.Stop()
-	last := uint64(0)
+	var collected, looked uint64 // what had been allocated then
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		if now := allocated(); now-last > memoryMoved {
+		now := allocated()
+		if worthCollecting(now-collected, now-looked) {
 			// Each collection halves a stack that has grown: three take one from a handshake's 16 KB to 2 KB.
 			runtime.GC()
 			runtime.GC()
 			debug.FreeOSMemory()
-			last = allocated()
+			now = allocated()
+			collected = now
 		}
+		looked = now
 	}
+}
+
+// worthCollecting decides by what has been allocated since the last collection and since the last look, in bytes.
+func worthCollecting(sinceCollection, sinceLook uint64) bool {
+	return sinceCollection > memoryMoved || sinceCollection > memoryRest && sinceLook < memoryRest
 }
 
 // allocated gives the bytes that have ever been allocated.
