@@ -22,11 +22,13 @@ func (d *dialogue) capabilities() string {
 
 // compose makes of upstream's capabilities those that a signed-in client is told: without what belongs to signing in,
 // which is over; without what would change the bytes that the gateway relays; without the words that Exchange's front
-// ends say to each other (reference B.2).
-func compose(upstream []string) []string {
+// ends say to each other (reference B.2); and for a session with rules, without what they never let it use (threat model
+// I-14).
+func compose(upstream []string, r *rules) []string {
 	composed := make([]string, 0, len(upstream))
 	for _, capability := range upstream {
-		if name := strings.ToUpper(capability); !dropped(name) && !slices.Contains(composed, capability) {
+		name := strings.ToUpper(capability)
+		if !dropped(name) && !r.withholds(name) && !slices.Contains(composed, capability) {
 			composed = append(composed, capability)
 		}
 	}
@@ -44,4 +46,15 @@ func dropped(capability string) bool {
 		}
 	}
 	return false
+}
+
+// Capabilities whose commands the rules refuse: to every session that has rules, and to one that may only read.
+var (
+	unruly  = []string{"NOTIFY", "METADATA", "METADATA-SERVER", "MULTISEARCH", "URLAUTH", "URLAUTH=BINARY", "CATENATE", "REPLACE", "QUOTASET"}
+	writing = []string{"MOVE", "MULTIAPPEND", "UIDPLUS", "CREATE-SPECIAL-USE"}
+)
+
+// withholds reports whether a session with these rules, or with none, is not told of a capability.
+func (r *rules) withholds(capability string) bool {
+	return r != nil && (slices.Contains(unruly, capability) || r.readOnly && slices.Contains(writing, capability))
 }

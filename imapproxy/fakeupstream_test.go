@@ -60,6 +60,8 @@ const (
 		"CLIENTNETWORKPRESENCELOCATION BACKENDAUTHENTICATE CHILDREN IDLE NAMESPACE LITERAL+"
 	// composed is what a signed-in client is told of capabilitiesAfter.
 	composed = "IMAP4 IMAP4rev1 UIDPLUS MOVE ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+"
+	// composedReader is what one is told who may only read.
+	composedReader = "IMAP4 IMAP4rev1 ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+"
 )
 
 // ordinary holds Exchange's answers where a test scripts nothing (reference B.2), by command. TAG stands for its tag; "message" is

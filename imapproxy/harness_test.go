@@ -261,6 +261,7 @@ const (
 	offersStartTLS = "IMAP4rev1 SASL-IR LITERAL+ ID STARTTLS LOGINDISABLED"
 	offersOptional = "IMAP4rev1 SASL-IR LITERAL+ ID STARTTLS AUTH=PLAIN AUTH=LOGIN"
 	signedIn       = "A1 OK [CAPABILITY " + composed + "] LOGIN completed"
+	readerIn       = "A1 OK [CAPABILITY " + composedReader + "] LOGIN completed"
 	authenticated  = "A1 OK [CAPABILITY " + composed + "] AUTHENTICATE completed"
 	denied         = "A1 NO [AUTHENTICATIONFAILED] Authentication failed"
 	unavailable    = "A1 NO [UNAVAILABLE] " + sayUnavailable
@@ -282,6 +283,10 @@ func (w *world) greeted(m mode) *client {
 func (w *world) signIn() *client {
 	w.t.Helper()
 	c := w.greeted(implicit)
-	c.ask(login, signedIn)
+	if w.gate.readOnly {
+		c.ask(login, readerIn)
+	} else {
+		c.ask(login, signedIn)
+	}
 	return c
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,7 +102,7 @@ func (j *junction) run(ok string, grant auth.Grant, ended func()) {
 		ended()
 		return
 	}
-	fromClient, fromUpstream, counts := filters(grant)
+	fromClient, fromUpstream, counts := j.filters(grant)
 	relay.Start(
 		relay.Side{Conn: d.conn.Conn, Ahead: d.in.Drain(), Filter: fromClient},
 		relay.Side{Conn: j.upstream.conn, Ahead: j.upstream.in.Drain(), Filter: fromUpstream},
@@ -137,14 +138,22 @@ func (j *junction) end(ending audit.SessionEnd, grant auth.Grant, started time.T
 }
 
 // filters gives what stands between the two sides of a session, and where it counts the client's commands: a tap, or a
-// guard where the grant does not allow everything.
-func filters(grant auth.Grant) (fromClient, fromUpstream relay.Filter, counts *audit.Commands) {
-	if rules := rulesOf(grant); rules != nil {
+// guard where the grant does not allow everything; and before what either has in upstream's direction, an offer, unless
+// all that upstream has is offered.
+func (j *junction) filters(grant auth.Grant) (fromClient, fromUpstream relay.Filter, counts *audit.Commands) {
+	rules := rulesOf(grant)
+	if rules != nil {
 		g := newGuard(rules)
-		return g, g.replies, &g.counts
+		fromClient, fromUpstream, counts = g, g.replies, &g.counts
+	} else {
+		t := newTap()
+		fromClient, fromUpstream, counts = t, t.answers, &t.counts
 	}
-	t := newTap()
-	return t, t.answers, &t.counts
+	if listed := j.upstream.capabilities; !slices.Equal(compose(listed, rules), listed) {
+		fromUpstream = &offer{next: fromUpstream, rules: rules}
+	}
+	j.upstream.capabilities = nil
+	return fromClient, fromUpstream, counts
 }
 
 // endCause says in a word why the session ended.

@@ -26,12 +26,9 @@ var (
 // place of upstream's answer to the NOOP that was sent instead, so that answers come in the order in which they would
 // come without the gateway. And it says when upstream lets a literal be sent.
 type replies struct {
-	place    place
-	word     []byte // the first word of a line, or the first two of an untagged one, as far as it has come
-	untagged bool   // the line may hold a literal
-	drops    bool   // the line does not pass
-	kept     []byte // of the line behind word, for the announcement at its end
-	literal  int64  // bytes of a literal that are still to come
+	responses
+	word  []byte // the first word of a line, or the first two of an untagged one, as far as it has come
+	drops bool   // the line does not pass
 
 	mu       sync.Mutex
 	inFlight []*command
@@ -39,15 +36,6 @@ type replies struct {
 	ended    bool
 	news     chan struct{} // has an element when any of the above has changed
 }
-
-// place is where in upstream's responses the next byte belongs.
-type place int
-
-const (
-	atStart place = iota
-	inLine
-	inLiteral
-)
 
 // command is one that was sent upstream.
 type command struct {
@@ -85,58 +73,34 @@ func (r *replies) Pass(p []byte, send func([]byte) error) error {
 func (r *replies) next(p []byte) (pass, instead, rest []byte) {
 	at := 0
 	for at < len(p) {
-		switch r.place {
-		case inLiteral:
-			n := min(r.literal, int64(len(p)-at))
-			at += int(n)
-			if r.literal -= n; r.literal == 0 {
-				r.place = inLine
+		if r.place != atStart {
+			n := r.through(p[at:])
+			if r.place == atStart {
+				r.word = r.word[:0]
 			}
-		case inLine:
-			n := r.throughLine(p[at:])
 			if r.drops {
 				r.drops = r.place == inLine
 				return nil, nil, p[at+n:]
 			}
 			at += n
-		case atStart:
-			earlier := len(r.word)
-			n, whole := r.gather(p[at:])
-			if !whole {
-				return p[:at], nil, nil // what was gathered is held back until it is known what the line is
-			}
-			text := r.classify(string(r.word))
-			r.place = inLine
-			if r.drops {
-				return p[:at], text, p[at+n:]
-			}
-			if earlier > 0 { // then nothing has passed before it
-				return r.word, nil, p[at+n:]
-			}
-			at += n
+			continue
 		}
+		earlier := len(r.word)
+		n, whole := r.gather(p[at:])
+		if !whole {
+			return p[:at], nil, nil // what was gathered is held back until it is known what the line is
+		}
+		text := r.classify(string(r.word))
+		r.place = inLine
+		if r.drops {
+			return p[:at], text, p[at+n:]
+		}
+		if earlier > 0 { // then nothing has passed before it
+			return r.word, nil, p[at+n:]
+		}
+		at += n
 	}
 	return p, nil, nil
-}
-
-// throughLine goes to the end of the line, or of p, and gives how far that is.
-func (r *replies) throughLine(p []byte) int {
-	end := bytes.IndexByte(p, '\n')
-	if end < 0 {
-		r.kept = keep(r.kept, p)
-		return len(p)
-	}
-	r.kept = keep(r.kept, p[:end])
-	_, tail := edges(r.kept)
-	r.place = atStart
-	if literal, ok := announced(tail); ok && r.untagged {
-		r.literal, r.place = literal.size, inLiteral
-		if literal.size == 0 {
-			r.place = inLine
-		}
-	}
-	r.kept, r.word = r.kept[:0], r.word[:0]
-	return end + 1
 }
 
 // gather adds to the line's first word, and reports whether that is whole.
@@ -158,9 +122,7 @@ func (r *replies) classify(word string) (instead []byte) {
 	case strings.HasPrefix(word, "+"):
 		r.drops = r.granted()
 	case strings.HasPrefix(word, "* "):
-		// The text of these may look as if it ended in a literal, and does not (RFC 9051 section 9, resp-text).
-		status := strings.ToUpper(strings.TrimSpace(word[2:]))
-		r.untagged = !slices.Contains([]string{"OK", "NO", "BAD", "BYE", "PREAUTH"}, status)
+		r.untagged = !isStatus(strings.TrimSpace(word[2:]))
 	default:
 		if text := r.answered(strings.TrimSuffix(word, " ")); text != "" {
 			r.drops = true

@@ -108,6 +108,7 @@ func TestReadOnlySession(t *testing.T) {
 	w.gate.readOnly = true
 	c := w.signIn()
 	const no = " NO [NOPERM] This sign-in may only read"
+	c.ask("a0 CAPABILITY", "* CAPABILITY "+composedReader+"\na0 OK CAPABILITY completed.")
 	opened := c.done("a1 SELECT INBOX")
 	if got := opened[len(opened)-1]; !strings.HasPrefix(got, "a1 OK [READ-ONLY]") {
 		t.Errorf("SELECT: got %q, want READ-ONLY", got)
@@ -139,6 +140,7 @@ func TestReadOnlySession(t *testing.T) {
 
 	w.gate.readOnly = false
 	c = w.signIn()
+	c.ask("a0 CAPABILITY", "* CAPABILITY "+composed+"\na0 OK CAPABILITY completed.")
 	if got := c.done("a1 STATUS INBOX (MESSAGES UNSEEN)")[0]; got != `* STATUS INBOX (MESSAGES 2 UNSEEN 2)` {
 		t.Errorf("after a read-only session: %s", got)
 	}
@@ -182,7 +184,7 @@ func TestRestrictedFromTheFirstByte(t *testing.T) {
 	w.gate.readOnly = true
 	c := w.greeted(implicit)
 	c.send(login + "\r\nb1 DELETE Other\r\nb2 STATUS Other (MESSAGES)\r\n")
-	c.expect(signedIn + "\nb1 NO [NOPERM] This sign-in may only read\n* STATUS Other (MESSAGES 0)\nb2 OK STATUS completed.")
+	c.expect(readerIn + "\nb1 NO [NOPERM] This sign-in may only read\n* STATUS Other (MESSAGES 0)\nb2 OK STATUS completed.")
 	c.gone()
 }
 

@@ -172,7 +172,7 @@ func (d *dialogue) signIn(ctx context.Context, tag, command string, c credential
 		return d.refuse(tag, &auth.Refusal{Kind: auth.Unavailable, Reason: auth.AuditUnavailable, Err: err})
 	}
 	d.log.Info("signed in", "login", grant.Login, "mailbox", grant.Mailbox)
-	ok := fmt.Sprintf("%s OK [CAPABILITY %s] %s completed", tag, strings.Join(junction.upstream.capabilities, " "), command)
+	ok := fmt.Sprintf("%s OK [CAPABILITY %s] %s completed", tag, strings.Join(compose(junction.upstream.capabilities, rulesOf(grant)), " "), command)
 	d.conn.SignedIn()
 	d.session = func(ended func()) { junction.run(ok, grant, ended) }
 	return errDone

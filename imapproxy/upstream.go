@@ -37,7 +37,7 @@ var errUpstream = errors.New("upstream would not open the mailbox")
 type mailbox struct {
 	conn         net.Conn
 	in           *wire.Reader
-	capabilities []string // as the client is told
+	capabilities []string // as upstream lists them
 	// told is what upstream was told in confidence and may say again: the token, alone and in its message. It goes no
 	// further.
 	told []secret.Text
@@ -164,7 +164,6 @@ func (m *mailbox) probe() error {
 	if err := m.send("A2 STATUS INBOX (MESSAGES)\r\nA3 CAPABILITY"); err != nil {
 		return err
 	}
-	var capabilities []string
 	opened, listed := false, false
 	for range upstreamLines {
 		line, err := m.readLine()
@@ -173,7 +172,7 @@ func (m *mailbox) probe() error {
 		}
 		switch {
 		case hasPrefixFold(line, "* CAPABILITY "):
-			capabilities = strings.Fields(line)[2:]
+			m.capabilities = strings.Fields(line)[2:]
 		case hasPrefixFold(line, "A2 OK"):
 			opened = true
 		case hasPrefixFold(line, "A3 OK"):
@@ -181,19 +180,14 @@ func (m *mailbox) probe() error {
 		case hasPrefixFold(line, "A2 "), hasPrefixFold(line, "A3 "), hasPrefixFold(line, "* BYE"):
 			return upstreamSaid(line)
 		}
+		if opened && listed && len(compose(m.capabilities, nil)) == 0 {
+			return fmt.Errorf("%w: it lists no capabilities", errUpstream)
+		}
 		if opened && listed {
-			return m.offer(capabilities)
+			return nil
 		}
 	}
 	return fmt.Errorf("%w: no end of answers to the probe", errUpstream)
-}
-
-// offer makes of upstream's capabilities what the client is told.
-func (m *mailbox) offer(capabilities []string) error {
-	if m.capabilities = compose(capabilities); len(m.capabilities) == 0 {
-		return fmt.Errorf("%w: it lists no capabilities", errUpstream)
-	}
-	return nil
 }
 
 // send writes a command line.
