@@ -18,10 +18,10 @@ import (
 	"postern/internal/throttle"
 )
 
-// keeper makes the keeper of second factors of a harness.
-func (h *harness) keeper() *factor.Keeper {
+// keeper makes the keeper of second factors of a harness, for a portal at a URL.
+func (h *harness) keeper(at string) *factor.Keeper {
 	h.t.Helper()
-	portal, err := url.Parse(origin)
+	portal, err := url.Parse(at)
 	if err != nil {
 		h.t.Fatal(err)
 	}

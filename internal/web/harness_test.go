@@ -59,13 +59,14 @@ func newHarness(t *testing.T, adjust ...func(*Config)) *harness {
 		URL:            origin,
 		Administration: config.Administration{Administrators: []string{root.Username}, Auditors: []string{carol.ObjectID}},
 		Providers:      []Provider{{"contoso", "contoso.example", []string{"c1", "c2"}}, {"fabrikam", "fabrikam.example", nil}},
-		Authority:      h.entra, Enroller: h.enroller, Factors: h.keeper(),
+		Authority:      h.entra, Enroller: h.enroller,
 		Sessions: h.sessions, Keys: plainKeys{}, Audit: h.audit, Now: h.clock.Now,
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
 	}
 	for _, change := range adjust {
 		change(&c)
 	}
+	c.Factors = h.keeper(c.URL)
 	var err error
 	if h.portal, err = New(c); err != nil {
 		t.Fatal(err)
