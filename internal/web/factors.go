@@ -50,7 +50,7 @@ func (p *Portal) factors(w http.ResponseWriter, r *http.Request) {
 		Factors: factors, Passkeys: p.config.Factors.Passkeys(), Return: back(r, ""),
 	}
 	if len(factors) == 0 && p.now().Sub(who.SignedInAt) > factor.Fresh {
-		list.SignIn = freshSignIn(factorsPath(r))
+		list.SignIn = signInAgain("", factorsPath(r))
 	}
 	switch done := r.FormValue("done"); done {
 	case "enrolled", "renamed", "removed":
@@ -130,17 +130,12 @@ func (p *Portal) factorTrouble(w http.ResponseWriter, r *http.Request, doing str
 	case factor.ProofNeeded:
 		redirect(w, r, provePath(ownFactors, back))
 	case factor.SignInStale:
-		redirect(w, r, freshSignIn(back))
+		redirect(w, r, signInAgain("", back))
 	case factor.UnknownFactor:
 		p.notFound(w, r)
 	default:
 		redirect(w, r, withQuery(back, "problem", string(reason)))
 	}
-}
-
-// freshSignIn is the page where somebody signs in at the provider once more, and comes back from to another.
-func freshSignIn(back string) string {
-	return "/signin?" + url.Values{"fresh": {"1"}, "return": {back}}.Encode()
 }
 
 // withQuery adds a parameter to a path of ours.

@@ -63,11 +63,11 @@ func TestTheQRCodeIsAPicture(t *testing.T) {
 func TestTheFirstFactorNeedsAFreshSignIn(t *testing.T) {
 	c := signedIn(t, alice)
 	c.clock.advance(factor.Fresh + time.Second)
-	fresh := "/signin?fresh=1&return=%2Ffactors"
+	fresh := "/signin?again=1&return=%2Ffactors"
 	c.get("/factors").want(200, "sign in with Microsoft once more", fresh).lacks("Set up a passkey")
 	c.post("/factors/totp", nil).wantRedirect(fresh)
 	c.post("/factors/passkey/options", nil).wantRedirect(fresh)
-	c.post("/factors/totp", url.Values{"return": {"/passwords"}}).wantRedirect("/signin?fresh=1&return=%2Ffactors%3Freturn%3D%252Fpasswords")
+	c.post("/factors/totp", url.Values{"return": {"/passwords"}}).wantRedirect("/signin?again=1&return=%2Ffactors%3Freturn%3D%252Fpasswords")
 }
 
 func TestAChangeNeedsAProof(t *testing.T) {
@@ -114,7 +114,9 @@ func TestACodeProvesAndLeadsBack(t *testing.T) {
 func TestTheProofPageOffersWhatIsAccepted(t *testing.T) {
 	c := signedIn(t, alice)
 	c.get("/factors/prove?return=/x").want(200, "You have not set up one", "/factors?return=%2fx")
-	c.get("/factors/prove?return=/x&for=acrs:c1").want(200, "Sign in with Microsoft again", "fresh=1").lacks("You have not set up one")
+	c.get("/factors/prove?return=/x&for=acrs:c1").want(200, "Sign in with Microsoft again", "/signin?again=1&context=c1&return=%2Fx").lacks("You have not set up one")
+	c.get("/factors/prove?return=/x&for=amr:mfa").want(200, "Sign in with Microsoft again", "/signin?again=1&return=%2Fx").lacks("You have not set up one")
+	c.get("/factors/prove?return=/x&for=acrs:c7").want(200, "Your organisation accepts nothing") // which the provider's configuration does not assert
 	c.get("/factors/prove?return=/x&for=command-line").want(200, "Your organisation accepts nothing")
 	c.enrolTOTP("telephone")
 	c.get("/factors/prove?return=/x&for=passkey").want(200, "You have not set up one")

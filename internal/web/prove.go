@@ -40,9 +40,7 @@ func (p *Portal) showProof(w http.ResponseWriter, r *http.Request, status int, p
 	}
 	page.TOTP, page.Passkey = has(factor.TOTP), has(factor.Passkey) && p.config.Factors.Passkeys()
 	page.Enrol = !page.TOTP && !page.Passkey && (mfa.Accepts(factor.TOTP) || mfa.Accepts(factor.Passkey))
-	if slices.ContainsFunc(mfa.Evidence, atProvider) {
-		page.SignIn = withQuery(freshSignIn(page.Return), "for", page.For)
-	}
+	page.SignIn = p.provingSignIn(personOf(r).Provider, mfa, page.Return)
 	p.pageStatus(w, r, status, "prove", page)
 }
 
@@ -65,7 +63,18 @@ func acceptedBy(methods string) config.MFA {
 	return config.MFA{Evidence: strings.Split(methods, ",")}
 }
 
-// atProvider reports whether a proof is made by signing in at the provider.
-func atProvider(method string) bool {
-	return strings.HasPrefix(method, "acrs:") || strings.HasPrefix(method, "amr:")
+// provingSignIn is the page where somebody signs in at their provider once more in a way that mfa accepts, and comes back
+// from to another; empty where there is no such way.
+func (p *Portal) provingSignIn(provider string, mfa config.MFA, back string) string {
+	for _, o := range p.config.Providers {
+		for _, authContext := range o.Contexts {
+			if o.Name == provider && mfa.Accepts("acrs:"+authContext) {
+				return signInAgain(authContext, back)
+			}
+		}
+	}
+	if slices.Contains(mfa.Evidence, "amr:mfa") {
+		return signInAgain("", back)
+	}
+	return ""
 }
