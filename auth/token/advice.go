@@ -61,6 +61,9 @@ var rules = func() map[int]rule {
 			"az ad app credential reset --id {app}", []int{7000222}},
 		{Misconfigured, "Entra does not know the client certificate, or it has expired: upload the one that provider {provider} names: " +
 			"az ad app credential reset --id {app} --cert @app.pem --append", []int{700027, 700030}},
+		{Misconfigured, "Entra does not trust the token that provider {provider} shows for the application: compare issuer, subject and audience, letter " +
+			"by letter, with: az ad app federated-credential list --id {app}", []int{70021, 700211, 700212, 700213, 7002137, 7002138}},
+		{Misconfigured, "the time in the application's assertion is not right: check this machine's clock", []int{700024}},
 		{Misconfigured, "public client flows are off: az ad app update --id {app} --is-fallback-public-client true", []int{7000218}},
 		{Misconfigured, "the application is a public client and may not send a secret: remove the secret of provider {provider}, or register a " +
 			"confidential client", []int{700025}},

@@ -11,8 +11,8 @@ import (
 func (m *Microsoft) application(r request) (way, *Error) {
 	if m.credential == nil {
 		return way{}, &Error{Account: r.account, Class: Misconfigured, Advice: "provider " + r.account.Provider +
-			" has neither a client secret nor a client certificate, which the application grant needs: set client_certificate_file or " +
-			"client_secret_file"}
+			" has no credential of the application, which the application grant needs: set client_certificate_file, client_secret_file, " +
+			"client_assertion_file or managed_identity"}
 	}
 	scopes := []string{m.applicationScope}
 	key := CacheKey{Provider: r.account.Provider, TenantID: m.tenant, Owner: m.clientID, Kind: KindApplication}

@@ -20,7 +20,10 @@ func (m *Microsoft) failure(account Account, a answer, err error) *Error {
 		CorrelationID: a.correlationID, TraceID: a.traceID, retryAfter: a.retryAfter,
 	}
 	var foreign *foreignHostError
+	credential, unready := asCredentialError(err)
 	switch {
+	case unready:
+		e.Class, e.Advice = credential.class, credential.advice
 	case errors.As(err, &foreign):
 		e.Class = Misconfigured
 		e.Advice = fmt.Sprintf("the provider's discovery document leads to host %q, which is not %s's: check the authority "+

@@ -28,9 +28,15 @@ type MicrosoftConfig struct {
 	Scopes []string
 	// ApplicationScope is the mail resource and /.default. Required where accounts are the application's.
 	ApplicationScope string
-	// ClientSecret or ClientCertificate is the application's credential; neither for a public client. The certificate
-	// is PEM: the certificate, or a chain, and its RSA private key, unencrypted.
+	// The application's credential: one of what follows, or none for a public client. The certificate is PEM: the
+	// certificate, or a chain, and its RSA private key, unencrypted.
 	ClientSecret, ClientCertificate secret.Text
+	// ClientAssertion reads the token of a federated credential (RFC 7523 section 2.2), anew for each request. Its errors
+	// name no secret. Safe for concurrent use.
+	ClientAssertion func() (secret.Text, error)
+	// ManagedIdentity is [SystemIdentity], or the client id of an identity that is assigned to this Azure machine;
+	// TokenExchange is then what its token is asked for, such as api://AzureADTokenExchange.
+	ManagedIdentity, TokenExchange string
 	// Roots verify the authority's certificate; nil means the system's.
 	Roots *x509.CertPool
 }
@@ -101,28 +107,6 @@ func newMicrosoft(c MicrosoftConfig, dial dialFunc) (*Microsoft, error) {
 // discoveryPath is where a tenant's discovery document is below its host (reference F.1).
 func discoveryPath(tenant string) string {
 	return "/" + tenant + "/v2.0/.well-known/openid-configuration"
-}
-
-// newCredential reads the application's credential; nil when it has none.
-func newCredential(c MicrosoftConfig) (*confidential.Credential, error) {
-	switch {
-	case c.ClientSecret.IsZero() && c.ClientCertificate.IsZero():
-		return nil, nil
-	case !c.ClientSecret.IsZero() && !c.ClientCertificate.IsZero():
-		return nil, errors.New("client secret and client certificate are both set: keep one")
-	case !c.ClientSecret.IsZero():
-		credential, err := confidential.NewCredFromSecret(c.ClientSecret.Reveal())
-		return &credential, err
-	}
-	certificates, key, err := confidential.CertFromPEM([]byte(c.ClientCertificate.Reveal()), "")
-	if err == nil {
-		var credential confidential.Credential
-		if credential, err = confidential.NewCredFromCert(certificates, key); err == nil {
-			return &credential, nil
-		}
-	}
-	// The errors of both calls are about the form of the file and quote nothing of it.
-	return nil, fmt.Errorf("client certificate: %w; it must be PEM with the certificate and its RSA private key, unencrypted", err)
 }
 
 // request is a request for one account's token.

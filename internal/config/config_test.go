@@ -197,16 +197,16 @@ func TestResolve(t *testing.T) {
 	}{
 		{"worldwide by default", Provider{Tenant: "contoso.com"}, Resolved{
 			Authority: "https://login.microsoftonline.com/contoso.com", IMAP: "outlook.office365.com:993", SMTP: "smtp.office365.com:587",
-			DelegatedResource: "https://outlook.office.com", ApplicationResource: "https://outlook.office365.com"}},
+			DelegatedResource: "https://outlook.office.com", ApplicationResource: "https://outlook.office365.com", TokenExchange: "api://AzureADTokenExchange"}},
 		{"china", Provider{Tenant: "contoso.cn", Cloud: "china"}, Resolved{
 			Authority: "https://login.partner.microsoftonline.cn/contoso.cn", IMAP: "partner.outlook.cn:993", SMTP: "smtp.partner.outlook.cn:587",
-			DelegatedResource: "https://partner.outlook.cn", ApplicationResource: "https://partner.outlook.cn"}},
+			DelegatedResource: "https://partner.outlook.cn", ApplicationResource: "https://partner.outlook.cn", TokenExchange: "api://AzureADTokenExchangeChina"}},
 		{"own endpoints beside the cloud's", Provider{Tenant: "t", Endpoints: Endpoints{Authority: "https://localhost:8443/other", IMAP: "localhost:1993", CAFile: "/ca.pem"}}, Resolved{
 			Authority: "https://localhost:8443/other", IMAP: "localhost:1993", SMTP: "smtp.office365.com:587",
-			DelegatedResource: "https://outlook.office.com", ApplicationResource: "https://outlook.office365.com", CAFile: "/ca.pem"}},
+			DelegatedResource: "https://outlook.office.com", ApplicationResource: "https://outlook.office365.com", CAFile: "/ca.pem", TokenExchange: "api://AzureADTokenExchange"}},
 		{"tenant added to a bare authority", Provider{Tenant: "contoso.com", Endpoints: Endpoints{Authority: "https://localhost:8443/", Resource: "https://mail.test"}}, Resolved{
 			Authority: "https://localhost:8443/contoso.com", IMAP: "outlook.office365.com:993", SMTP: "smtp.office365.com:587",
-			DelegatedResource: "https://mail.test", ApplicationResource: "https://mail.test"}},
+			DelegatedResource: "https://mail.test", ApplicationResource: "https://mail.test", TokenExchange: "api://AzureADTokenExchange"}},
 	} {
 		if diff := cmp.Diff(test.want, test.p.Resolve()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)

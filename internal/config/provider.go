@@ -1,14 +1,7 @@
 package config
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
-
-	"postern/internal/secret"
 )
 
 // Provider is where tokens come from and where mail goes: a Microsoft tenant.
@@ -24,6 +17,9 @@ type Provider struct {
 	ClientSecretExpires         Date   `yaml:"client_secret_expires,omitempty" jsonschema_description:"The day on which the secret ends, such as 2027-03-01, for postern forecast. Entra shows it when the secret is made; the secret itself does not tell."`
 	ClientCertificateFile       string `yaml:"client_certificate_file,omitempty" jsonschema_description:"Instead of a secret: a PEM file with the application's certificate and its RSA key."`
 	ClientCertificateCredential string `yaml:"client_certificate_credential,omitempty" jsonschema_description:"Instead: the name of a systemd credential with certificate and key."`
+
+	ClientAssertionFile string `yaml:"client_assertion_file,omitempty" jsonschema_description:"Instead of a secret: a file in which the platform keeps a token that Entra trusts (workload identity federation). It is read for each request, so that the platform may renew it."`
+	ManagedIdentity     string `yaml:"managed_identity,omitempty" jsonschema_description:"Instead of a secret, on a machine in Azure: system for the machine's own identity, or the client id of one that is assigned to it. Entra has to trust it as a federated credential of the application."`
 
 	Cloud        string `yaml:"cloud,omitempty" jsonschema:"enum=worldwide,enum=gcc-high,enum=dod,enum=china" jsonschema_description:"The Microsoft cloud: worldwide (also GCC; the default), gcc-high, dod or china."`
 	IMAPSessions int    `yaml:"imap_sessions,omitempty" jsonschema_description:"How many IMAP sessions one mailbox may have at once; further ones are refused before upstream is asked. Default 20, Exchange Online's own limit; none where endpoints.imap names another server."`
@@ -48,27 +44,33 @@ type Resolved struct {
 	IMAP, SMTP          string // host:port
 	DelegatedResource   string // what delegated scopes begin with
 	ApplicationResource string // what the application's scope begins with
+	TokenExchange       string // what a managed identity's token is for
 	CAFile              string // empty for the system's roots
 }
 
-// clouds are the places of reference A.1. Where two hosts are in use for the mail resource, delegated scopes have the
+// clouds are the places of reference A.1. What a managed identity of another cloud than the first is asked for is unverified.
+// Where two hosts are in use for the mail resource, delegated scopes have the
 // one that Microsoft's documentation shows and the application's scope the one that is demanded (reference A.3).
 var clouds = map[string]Resolved{
 	"worldwide": {
 		Authority: "https://login.microsoftonline.com", IMAP: "outlook.office365.com:993", SMTP: "smtp.office365.com:587",
 		DelegatedResource: "https://outlook.office.com", ApplicationResource: "https://outlook.office365.com",
+		TokenExchange: "api://AzureADTokenExchange",
 	},
 	"gcc-high": {
 		Authority: "https://login.microsoftonline.us", IMAP: "outlook.office365.us:993", SMTP: "outlook.office365.us:587",
 		DelegatedResource: "https://outlook.office365.us", ApplicationResource: "https://outlook.office365.us",
+		TokenExchange: "api://AzureADTokenExchangeUSGov",
 	},
 	"dod": { // which resource host DoD takes is unverified: the sources disagree (reference A.1)
 		Authority: "https://login.microsoftonline.us", IMAP: "outlook-dod.office365.us:993", SMTP: "outlook-dod.office365.us:587",
 		DelegatedResource: "https://outlook-dod.office365.us", ApplicationResource: "https://outlook-dod.office365.us",
+		TokenExchange: "api://AzureADTokenExchangeUSGov",
 	},
 	"china": {
 		Authority: "https://login.partner.microsoftonline.cn", IMAP: "partner.outlook.cn:993", SMTP: "smtp.partner.outlook.cn:587",
 		DelegatedResource: "https://partner.outlook.cn", ApplicationResource: "https://partner.outlook.cn",
+		TokenExchange: "api://AzureADTokenExchangeChina",
 	},
 }
 
@@ -104,113 +106,3 @@ const Asserted = "asserted"
 
 // Asserts reports whether an authentication context, such as c1, proves MFA at this provider.
 func (p *Provider) Asserts(context string) bool { return p.AuthenticationContexts[context] == Asserted }
-
-// HasCredential reports whether the application has a secret or a certificate of its own.
-func (p *Provider) HasCredential() bool {
-	return len(p.secretSources())+len(p.certificateSources()) > 0
-}
-
-// secretSource is one place where a secret can be.
-type secretSource struct {
-	key  string // the setting that names it
-	name string // what the setting says
-	read func() (string, error)
-}
-
-func (p *Provider) secretSources() []secretSource {
-	return configured(
-		secretSource{"client_secret_file", p.ClientSecretFile, func() (string, error) { return readSecretFile(p.ClientSecretFile) }},
-		secretSource{"client_secret_env", p.ClientSecretEnv, func() (string, error) { return readEnvironment(p.ClientSecretEnv) }},
-		secretSource{"client_secret_credential", p.ClientSecretCredential, func() (string, error) { return readCredential(p.ClientSecretCredential) }},
-	)
-}
-
-func (p *Provider) certificateSources() []secretSource {
-	return configured(
-		secretSource{"client_certificate_file", p.ClientCertificateFile, func() (string, error) { return readSecretFile(p.ClientCertificateFile) }},
-		secretSource{"client_certificate_credential", p.ClientCertificateCredential, func() (string, error) { return readCredential(p.ClientCertificateCredential) }},
-	)
-}
-
-func configured(sources ...secretSource) []secretSource {
-	var used []secretSource
-	for _, source := range sources {
-		if source.name != "" {
-			used = append(used, source)
-		}
-	}
-	return used
-}
-
-// ClientSecret reads the application's secret from where the file says; empty when it names none.
-func (p *Provider) ClientSecret() (secret.Text, error) { return readFirst(p.secretSources()) }
-
-// ClientCertificate reads the application's certificate and key, in PEM; empty when the file names none.
-func (p *Provider) ClientCertificate() (secret.Text, error) { return readFirst(p.certificateSources()) }
-
-func readFirst(sources []secretSource) (secret.Text, error) {
-	if len(sources) == 0 {
-		return secret.Text{}, nil
-	}
-	content, err := sources[0].read()
-	if err != nil {
-		return secret.Text{}, err
-	}
-	return secret.New(content), nil
-}
-
-// The messages of what follows do not repeat what the setting says: people paste the secret itself there.
-
-// readSecretFile reads a secret from a file that nobody but its owner and group can read. One line end at its end is
-// not part of the secret.
-func readSecretFile(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("the file cannot be read: %w", cause(err))
-	}
-	if info.Mode().Perm()&0o007 != 0 {
-		return "", errors.New("everybody can read the file: run chmod 0600 on it")
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("the file cannot be read: %w", cause(err))
-	}
-	return notEmpty(string(content), "the file is empty")
-}
-
-func readEnvironment(name string) (string, error) {
-	return notEmpty(os.Getenv(name), "there is no environment variable of this name, or it is empty")
-}
-
-// readCredential reads a systemd credential (systemd.exec(5), LoadCredential).
-func readCredential(name string) (string, error) {
-	folder := os.Getenv("CREDENTIALS_DIRECTORY")
-	if folder == "" {
-		return "", errors.New("there are no systemd credentials here: CREDENTIALS_DIRECTORY is not set")
-	}
-	if name != filepath.Base(name) || name == "." || name == ".." {
-		return "", errors.New("want a credential's name, without a path")
-	}
-	content, err := os.ReadFile(filepath.Join(folder, name))
-	if err != nil {
-		return "", fmt.Errorf("the credential cannot be read: %w", cause(err))
-	}
-	return notEmpty(string(content), "the credential is empty")
-}
-
-func notEmpty(content, otherwise string) (string, error) {
-	content = strings.TrimSuffix(strings.TrimSuffix(content, "\n"), "\r")
-	if content == "" {
-		return "", errors.New(otherwise)
-	}
-	return content, nil
-}
-
-// cause gives what the operating system said, without the path, which the message has already.
-func cause(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
-}

@@ -58,13 +58,14 @@ func (v *validator) provider(path string, p *Provider) {
 // exchangeSessions is how many IMAP sessions Exchange Online lets one mailbox have (reference C).
 const exchangeSessions = 20
 
-// credential looks at where the application's secret or certificate is, and whether it is there.
+// credential looks at where the application's credential is, whether it is there, and that there is one at most.
 func (v *validator) credential(path string, p *Provider) {
 	p.ClientSecretFile, p.ClientCertificateFile = v.absolute(p.ClientSecretFile), v.absolute(p.ClientCertificateFile)
+	p.ClientAssertionFile = v.absolute(p.ClientAssertionFile)
 	if !p.ClientSecretExpires.IsZero() && len(p.secretSources()) == 0 {
-		v.wrong(path+".client_secret_expires", "there is no secret here; a certificate carries its end itself, so leave this out")
+		v.wrong(path+".client_secret_expires", "there is no secret here, and other credentials carry their end themselves; leave this out")
 	}
-	sources := append(p.secretSources(), p.certificateSources()...)
+	sources := p.credentialSources()
 	if len(sources) > 1 {
 		v.wrong(path+"."+sources[1].key, "the application's credential is named by %s already; keep one of them", sources[0].key)
 		return

@@ -104,7 +104,7 @@ func (v *validator) grant(path string, u User) {
 			v.wrong(path+".account", "goes with grant: delegated; with application the gateway's own application is the account")
 		}
 		if p := v.config.Providers[u.Provider]; p != nil && !p.HasCredential() {
-			v.wrong(path+".grant", "application needs client_secret_file or client_certificate_file in provider %s", u.Provider)
+			v.wrong(path+".grant", "application needs a credential in provider %s: client_certificate_file, client_secret_file, client_assertion_file or managed_identity", u.Provider)
 		}
 	case "delegated":
 		if u.Account != "" && !isAddress(u.Account) {

@@ -176,7 +176,7 @@ func (a *Admin) credentialStops(context.Context, time.Time) ([]Stop, error) {
 			stops = append(stops, Stop{"client-secret", "client secret of provider " + name, provider.ClientSecretExpires.Time,
 				"the secret ends, as client_secret_expires says", "az ad app credential reset --append --id " + provider.ClientID +
 					" makes a new one; put it in the place of the old one, and its end into client_secret_expires"})
-		case provider.HasCredential():
+		case provider.HasSecret():
 			stops = append(stops, Stop{Kind: "client-secret", Subject: "client secret of provider " + name,
 				Why:    "a secret does not carry the date on which it ends; Entra knows it",
 				Remedy: "az ad app credential list --id " + provider.ClientID + " shows it; put it into client_secret_expires"})

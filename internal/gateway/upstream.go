@@ -11,6 +11,7 @@ import (
 	"postern/certs"
 	"postern/imapproxy"
 	"postern/internal/config"
+	"postern/internal/secret"
 	"postern/smtpproxy"
 )
 
@@ -65,6 +66,10 @@ func newTokens(provider *config.Provider, endpoints config.Resolved, roots *x509
 	if err != nil {
 		return nil, err
 	}
+	var assertion func() (secret.Text, error)
+	if provider.ClientAssertionFile != "" {
+		assertion = provider.ClientAssertion
+	}
 	var scopes []string
 	for _, permission := range delegatedPermissions {
 		scopes = append(scopes, endpoints.DelegatedResource+"/"+permission)
@@ -76,6 +81,9 @@ func newTokens(provider *config.Provider, endpoints config.Resolved, roots *x509
 		ApplicationScope:  endpoints.ApplicationResource + "/.default",
 		ClientSecret:      clientSecret,
 		ClientCertificate: certificate,
+		ClientAssertion:   assertion,
+		ManagedIdentity:   provider.ManagedIdentity,
+		TokenExchange:     endpoints.TokenExchange,
 		Roots:             roots,
 	})
 }

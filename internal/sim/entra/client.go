@@ -63,7 +63,7 @@ func (s *Server) prove(application tenant.Application, form url.Values) (strengt
 		if bare(application) {
 			return "", refuse(700025)
 		}
-		return withCertificate, s.checkAssertion(application, secret.New(assertion))
+		return withCertificate, s.checkAnyAssertion(application, secret.New(assertion))
 	case presented.IsZero():
 		return unproven, nil
 	case bare(application):
@@ -85,5 +85,6 @@ func (s *Server) prove(application tenant.Application, form url.Values) (strengt
 
 // bare reports whether an application is public and has no credential at all.
 func bare(application tenant.Application) bool {
-	return application.PublicClient && len(application.Secrets) == 0 && len(application.Certificates) == 0
+	return application.PublicClient && len(application.Secrets) == 0 && len(application.Certificates) == 0 &&
+		len(application.Federated) == 0
 }

@@ -5,6 +5,7 @@
 package tenant
 
 import (
+	"crypto"
 	"crypto/x509"
 	"slices"
 	"strings"
@@ -30,6 +31,14 @@ type Secret struct {
 	Expires time.Time // zero for never
 }
 
+// FederatedCredential is another issuer whose token for a subject proves the application. Entra fetches the issuer's keys;
+// here its one key is told.
+type FederatedCredential struct {
+	Issuer, Subject string // compared letter by letter
+	Audience        string // such as api://AzureADTokenExchange
+	Key             crypto.PublicKey
+}
+
 // Application is an app registration with its service principal in the tenant.
 type Application struct {
 	ClientID     string
@@ -37,6 +46,7 @@ type Application struct {
 	Name         string
 	Secrets      []Secret
 	Certificates []*x509.Certificate
+	Federated    []FederatedCredential
 	PublicClient bool     // "Allow public client flows"
 	RedirectURIs []string // of the web platform
 	Delegated    []string // delegated permissions with admin consent, such as IMAP.AccessAsUser.All
