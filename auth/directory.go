@@ -17,6 +17,8 @@ type Directory struct {
 	exact     map[string]int // login or alias in canonical form → index of its user
 	domains   map[string]int // domain of a match rule → index of its user
 	addressed []int          // indexes of the users that are known by their address
+	// byAccount has the entries that name a login: account → their indexes.
+	byAccount map[token.Account][]int
 }
 
 // Mapping is what the directory knows of a login.
@@ -40,7 +42,8 @@ type Rule struct {
 
 // NewDirectory makes the directory of a validated configuration.
 func NewDirectory(c *config.Config) *Directory {
-	d := &Directory{policies: c.Policies, users: c.Users, exact: make(map[string]int), domains: make(map[string]int)}
+	d := &Directory{policies: c.Policies, users: c.Users, exact: make(map[string]int), domains: make(map[string]int),
+		byAccount: make(map[token.Account][]int)}
 	for i, user := range c.Users {
 		if user.Match != "" {
 			addFirst(d.domains, strings.TrimPrefix(user.Match, "*@"), i)
@@ -50,6 +53,8 @@ func NewDirectory(c *config.Config) *Directory {
 		if len(user.WithoutAuth) > 0 {
 			d.addressed = append(d.addressed, i)
 		}
+		account := d.mapping(Canonical(user.Login), i).Account
+		d.byAccount[account] = append(d.byAccount[account], i)
 		for _, alias := range user.Aliases {
 			addFirst(d.exact, alias, i)
 		}
@@ -136,6 +141,25 @@ func (d *Directory) Logins() []Mapping {
 		if user.Login != "" {
 			all = append(all, d.mapping(Canonical(user.Login), i))
 		}
+	}
+	return all
+}
+
+// LoginsOf gives the logins whose mailboxes the token of an account opens: those that the configuration names, in its
+// order, and the account's own name where a match rule maps it.
+func (d *Directory) LoginsOf(account token.Account) []Mapping {
+	var all []Mapping
+	add := func(login string) {
+		m, known := d.Lookup(login) // an entry before may have taken the login
+		if known && m.Account == account && !slices.ContainsFunc(all, func(other Mapping) bool { return other.Login == m.Login }) {
+			all = append(all, m)
+		}
+	}
+	for _, entry := range d.byAccount[account] {
+		add(d.users[entry].Login)
+	}
+	if account.Grant == token.Delegated {
+		add(account.Name)
 	}
 	return all
 }

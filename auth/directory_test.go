@@ -125,3 +125,29 @@ func TestDirectoryAliases(t *testing.T) {
 		t.Errorf("%d logins, want 2: an alias is none", n)
 	}
 }
+
+// TestDirectoryLoginsOf: an account opens the logins that name it, one of a match rule, and none that another entry took.
+func TestDirectoryLoginsOf(t *testing.T) {
+	d := listed(
+		config.User{Login: "alice@contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "helpdesk@contoso.example", Account: "Alice@contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "alice@contoso.example", Mailbox: "other@contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Match: "*@contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "support@contoso.example", Account: "alice@contoso.example", Grant: "delegated", Policy: "people"},
+		config.User{Login: "copier-3", Mailbox: "alice@contoso.example", Grant: "application", Policy: "devices"},
+	)
+	for name, want := range map[string][]string{
+		"alice@contoso.example":    {"alice@contoso.example", "helpdesk@contoso.example"},
+		"bob@contoso.example":      {"bob@contoso.example"},
+		"bob@fabrikam.example":     nil,
+		"helpdesk@contoso.example": nil,
+	} {
+		var got []string
+		for _, mapping := range d.LoginsOf(delegated(name)) {
+			got = append(got, mapping.Login)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}

@@ -38,6 +38,7 @@ type Gateway struct {
 	tokens    *token.Source
 	stamper   *apppassword.Stamper
 	guesses   *throttle.Guesses
+	directory *auth.Directory
 	gate      *auth.Gate
 	sessions  session.Register
 	listeners []*listener
@@ -73,8 +74,8 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	directory := auth.NewDirectory(g.config)
-	loginOf := loginsOf(directory)
+	g.directory = auth.NewDirectory(g.config)
+	loginOf := loginsOf(g.directory)
 	g.tokens = token.NewSource(token.Config{
 		Providers: up.tokens, Store: tokenStore{g.state.Store}, Audit: g.state.Audit, Log: g.log,
 		Wanted: func(account token.Account) bool { return loginOf(account) != "" },
@@ -85,7 +86,7 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 		return err
 	}
 	g.gate = auth.NewGate(auth.GateConfig{
-		Directory: directory,
+		Directory: g.directory,
 		Passwords: apppassword.NewVerifier(passwordStore{g.state.Store}, g.state.Keys, nil),
 		Guesses:   g.guesses,
 		Locks:     g.state.Store,

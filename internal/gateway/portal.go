@@ -45,6 +45,7 @@ func (g *Gateway) openPortal(certificates *certs.Store, admission *admission) (*
 		URL: p.url, Administration: c.Administration, Providers: portalProviders(g.config), Factors: factors,
 		Authority: g.tokens, Enroller: portalAccounts{auth.NewDirectory(g.config), g.state.Store, g.tokens},
 		Sessions: portalSessions{g.state.Store}, Keys: g.state.Keys, Audit: g.state.Audit, Log: g.log.With("protocol", "https"),
+		Desk: &portalDesk{g.directory, g.state, &g.sessions, g.config.AuditFile, doors(g.config, g.listeners), time.Now},
 	})
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())

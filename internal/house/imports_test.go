@@ -51,7 +51,7 @@ var allowed = map[string][]string{
 	"internal/store/storetest": {"internal/store"},
 	"internal/terminal":        {},
 	"internal/throttle":        {"internal/secret"},
-	"internal/web":             {"auth/factor", "auth/token", "internal/audit", "internal/config", "internal/secret"},
+	"internal/web":             {"auth", "auth/apppassword", "auth/factor", "auth/token", "internal/audit", "internal/config", "internal/secret", "internal/session"},
 	"internal/wire":            {},
 
 	"internal/sim":          {"internal/secret", "internal/sim/entra", "internal/sim/exchange", "internal/sim/tenant"},

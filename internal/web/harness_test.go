@@ -42,6 +42,7 @@ type harness struct {
 	sessions *memorySessions
 	entra    *fakeAuthority
 	enroller *fakeEnroller
+	desk     *memoryDesk
 	audit    *recorder
 	clock    *clock
 	log      *bytes.Buffer
@@ -55,7 +56,9 @@ func newHarness(t *testing.T, adjust ...func(*Config)) *harness {
 		t: t, sessions: &memorySessions{}, entra: &fakeAuthority{}, enroller: &fakeEnroller{}, audit: &recorder{}, clock: &clock{now: start}, log: &bytes.Buffer{},
 		factors: &memoryFactors{ceremonies: make(map[string]factor.Ceremony)},
 	}
+	h.desk = newMemoryDesk(h)
 	c := Config{
+		Desk:           h.desk,
 		URL:            origin,
 		Administration: config.Administration{Administrators: []string{root.Username}, Auditors: []string{carol.ObjectID}},
 		Providers:      []Provider{{"contoso", "contoso.example", []string{"c1", "c2"}}, {"fabrikam", "fabrikam.example", nil}},

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-//go:embed pages/*.html
+//go:embed pages
 var pageFiles embed.FS
 
 //go:embed assets
@@ -42,10 +42,14 @@ var navigation = []struct {
 	needed     Permission
 }{
 	{"/", "nav.home", OwnLogins},
+	{"/passwords", "nav.passwords", OwnLogins},
 	{"/factors", "nav.factors", OwnLogins},
+	{"/sessions", "nav.sessions", OwnLogins},
+	{"/activity", "nav.activity", OwnLogins},
 }
 
-// parsePages parses every page once for each language, with the layout around it. A word that is missing is an error.
+// parsePages parses every page once for each language, with the layout around it and the parts that several pages have. A
+// word that is missing is an error.
 func parsePages() (pages, error) {
 	files, err := pageFiles.ReadDir("pages")
 	if err != nil {
@@ -53,14 +57,14 @@ func parsePages() (pages, error) {
 	}
 	all := make(pages)
 	for _, language := range languages {
-		layout, err := template.New("layout.html").Funcs(functions(language)).ParseFS(pageFiles, "pages/layout.html")
+		layout, err := template.New("layout.html").Funcs(functions(language)).ParseFS(pageFiles, "pages/layout.html", "pages/parts/*.html")
 		if err != nil {
 			return nil, err
 		}
 		all[language] = make(map[string]*template.Template)
 		for _, file := range files {
 			name := strings.TrimSuffix(file.Name(), ".html")
-			if name == "layout" {
+			if name == "layout" || file.IsDir() {
 				continue
 			}
 			page, err := layout.Clone()
@@ -82,9 +86,16 @@ func functions(language string) template.FuncMap {
 		// t gives a text by its key, with what is to be filled in.
 		"t": func(key string, fill ...any) (string, error) { return words(language, key, fill...) },
 		// when shows a time, in UTC, since the browser's zone is not known here.
-		"when":  func(at time.Time) string { return moment(language, at) },
-		"lang":  func() string { return language },
-		"asset": assetPath,
+		"when": func(at time.Time) string { return moment(language, at) },
+		// at shows a time as an element that the script puts into the browser's zone; day shows a day.
+		"at":  func(moment time.Time) template.HTML { return timeElement(language, moment) },
+		"day": func(at time.Time) string { return dayOf(language, at) },
+		// say gives a text by its key, with a list of what is to be filled in.
+		"say": func(key string, fill []any) (string, error) { return words(language, key, fill...) },
+		// method names a kind of evidence.
+		"method": func(name string) (string, error) { return methodOf(language, name) },
+		"lang":   func() string { return language },
+		"asset":  assetPath,
 	}
 }
 

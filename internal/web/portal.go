@@ -32,6 +32,7 @@ type Config struct {
 	Sessions       SessionStore          // required
 	Factors        *factor.Keeper        // required: people's second factors
 	Keys           Sealer                // required: seals the content of sessions
+	Desk           Desk                  // required: the things of who is signed in
 	Audit          Recorder              // required
 	Log            *slog.Logger          // required
 	Now            func() time.Time      // nil means time.Now
@@ -88,6 +89,7 @@ func (p *Portal) routes() {
 	p.handle("POST /signout", OwnLogins, p.signOut)
 	p.handle("POST /signout/everywhere", OwnLogins, p.signOutEverywhere)
 
+	p.deskRoutes()
 	p.factorRoutes()
 
 	p.open("/", p.notFound)

@@ -13,25 +13,31 @@ import (
 // the latest if there are several. Where there is none it sends the browser to prove one and to come back to the page
 // back, and reports false: the handler is done.
 func (p *Portal) proven(w http.ResponseWriter, r *http.Request, mfa config.MFA, back string) (Evidence, bool) {
-	var latest Evidence
+	latest, found, err := p.freshProof(r, mfa)
+	switch {
+	case err != nil:
+		p.unavailable(w, r, "looking at a second factor", err)
+	case !found:
+		redirect(w, r, provePath(mfa, back))
+	}
+	return latest, found
+}
+
+// freshProof gives what proven does, and leaves it to the handler what to do where there is none.
+func (p *Portal) freshProof(r *http.Request, mfa config.MFA) (latest Evidence, found bool, err error) {
 	for _, e := range personOf(r).Evidence {
 		if !mfa.Accepts(e.Method) || !p.fresh(e) || !e.At.After(latest.At) {
 			continue
 		}
 		holds, err := p.holds(r, e)
 		if err != nil {
-			p.unavailable(w, r, "looking at a second factor", err)
-			return Evidence{}, false
+			return Evidence{}, false, err
 		}
 		if holds {
-			latest = e
+			latest, found = e, true
 		}
 	}
-	if latest.Method == "" {
-		redirect(w, r, provePath(mfa, back))
-		return Evidence{}, false
-	}
-	return latest, true
+	return latest, found, nil
 }
 
 // fresh reports whether evidence is from the last ten minutes.

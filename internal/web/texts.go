@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ type text [2]string
 type texts map[string]text
 
 // dictionary is every text of the portal. A page's are in a words file of its own.
-var dictionary = merge(layoutWords, signInWords, homeWords, factorWords)
+var dictionary = merge(layoutWords, signInWords, homeWords, passwordWords, createWords, activityWords, factorWords)
 
 func merge(all ...texts) texts {
 	merged := make(texts)
@@ -85,4 +86,32 @@ func moment(language string, at time.Time) string {
 		return at.UTC().Format("02.01.2006, 15:04 UTC")
 	}
 	return at.UTC().Format("2 Jan 2006, 15:04 UTC")
+}
+
+// dayOf writes a day for people, in UTC.
+func dayOf(language string, at time.Time) string {
+	if at.IsZero() {
+		return "–"
+	}
+	if language == "de" {
+		return at.UTC().Format("02.01.2006")
+	}
+	return at.UTC().Format("2 Jan 2006")
+}
+
+// timeElement writes a time as an element with its machine-readable form, so that a script can show it in the zone of the
+// browser, which is not known here.
+func timeElement(language string, at time.Time) template.HTML {
+	if at.IsZero() {
+		return "–"
+	}
+	return template.HTML(`<time datetime="` + at.UTC().Format(time.RFC3339) + `">` + moment(language, at) + `</time>`) // of digits and letters alone
+}
+
+// methodOf names a kind of evidence.
+func methodOf(language, method string) (string, error) {
+	if _, known := dictionary["method."+method]; known {
+		return words(language, "method."+method)
+	}
+	return words(language, "method.other", method)
 }

@@ -8,6 +8,9 @@ var layoutWords = texts{
 	"layout.everywhere": {"Sign out everywhere", "Überall abmelden"},
 	"layout.nav":        {"Pages", "Seiten"},
 	"nav.home":          {"Overview", "Übersicht"},
+	"nav.passwords":     {"App passwords", "App-Kennwörter"},
+	"nav.sessions":      {"Connections", "Verbindungen"},
+	"nav.activity":      {"Activity", "Verlauf"},
 
 	"role.user":          {"user", "Benutzer"},
 	"role.auditor":       {"auditor", "Revision"},

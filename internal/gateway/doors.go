@@ -1,0 +1,30 @@
+package gateway
+
+import (
+	"net"
+	"net/netip"
+
+	"postern/internal/config"
+	"postern/internal/web"
+)
+
+// doors gives the ways in for mail clients as people have to set them up: by the gateway's name and the port that is
+// listened on. An address of its own is told as well: a device that does not look up names may need it.
+func doors(c *config.Config, listeners []*listener) []web.Door {
+	var all []web.Door
+	for _, l := range listeners {
+		d := web.Door{
+			Protocol: l.config.Protocol, TLS: l.config.TLS, Host: c.Domain, LegacyTLS: l.config.LegacyTLS, Networks: l.config.Networks,
+		}
+		at, err := netip.ParseAddrPort(l.Addr().String())
+		if err != nil {
+			continue // not TCP: nobody connects to it by host and port
+		}
+		_, d.Port, _ = net.SplitHostPort(at.String())
+		if ip := at.Addr().Unmap(); !ip.IsUnspecified() && !ip.IsLoopback() {
+			d.Address = ip.String()
+		}
+		all = append(all, d)
+	}
+	return all
+}
