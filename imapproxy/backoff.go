@@ -46,7 +46,7 @@ var suggestedBackoff = regexp.MustCompile(`SUGGESTED BACKOFF TIME: ([0-9]{1,12})
 
 // upstreamSaid gives the error of a line that upstream said (reference B.2, throttling).
 func upstreamSaid(line string) *upstreamError {
-	said := &upstreamError{words: printable(line)}
+	said := &upstreamError{words: translated(line)}
 	upper := strings.ToUpper(line)
 	if named := suggestedBackoff.FindStringSubmatch(upper); named != nil {
 		milliseconds, _ := strconv.ParseInt(named[1], 10, 64)

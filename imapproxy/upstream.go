@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"postern/auth/token"
+	"postern/internal/diagnosis"
 	"postern/internal/relay"
 	"postern/internal/sasl"
 	"postern/internal/secret"
@@ -154,7 +155,16 @@ func refusedSignIn(line string) error {
 			return upstreamSaid(line)
 		}
 	}
-	return fmt.Errorf("%w: %s", token.ErrRefused, printable(line))
+	return fmt.Errorf("%w: %s", token.ErrRefused, translated(line))
+}
+
+// translated gives an answer of upstream's as the log may have it, with what it means where that is known.
+func translated(line string) string {
+	said := printable(line)
+	if meant, known := diagnosis.IMAP(said, diagnosis.Subject{}); known {
+		return said + ": " + meant.String()
+	}
+	return said
 }
 
 // probe asks for something harmless in the mailbox, since Exchange says OK to a genuine token even where the mailbox

@@ -12,6 +12,7 @@ import (
 	"postern/auth/token"
 	"postern/certs"
 	"postern/internal/audit"
+	"postern/internal/diagnosis"
 	"postern/internal/sasl"
 	"postern/internal/secret"
 )
@@ -110,7 +111,17 @@ func TestRepliesWordForWord(t *testing.T) {
 			if strings.HasSuffix(want, "\n554") {
 				want += " " // RFC 5321 section 4.2 allows a lone code; with its space it is the same
 			}
-			c.expect(want)
+			meant, known := diagnosis.SMTP(strings.ReplaceAll(want, "\n", " / "), diagnosis.Subject{Mailbox: mailbox, Sender: mailbox})
+			if known {
+				test.want.Detail = meant.String()
+			}
+			if known && want[0] == '5' { // upstream's own words come first
+				code, words, _ := strings.Cut(want, " ")
+				enhanced, _, _ := strings.Cut(words, " ")
+				c.expect(code + "-" + words + "\n" + code + " " + enhanced + " " + meant.Short)
+			} else {
+				c.expect(want)
+			}
 			c.deliver()
 			test.want.Outcome, test.want.Sender = audit.Refused, "scans@contoso.example"
 			if test.verb != "MAIL" {
@@ -221,15 +232,15 @@ func TestSignInUpstreamRefused(t *testing.T) {
 		{"token twice", []string{"535 5.7.3 Authentication unsuccessful", "535 5.7.3 Authentication unsuccessful"}, badToken, auth.UpstreamRefused, 2},
 		{"no enhanced code", []string{"535 no", "535 no"}, badToken, auth.UpstreamRefused, 2},
 		{"tenant", []string{"535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled for more information."},
-			"451 4.3.5 SMTP AUTH is switched off in the tenant: the administrator can allow it for this mailbox with Set-CASMailbox", auth.Misconfigured, 1},
+			"451 4.3.5 SMTP AUTH is off in the tenant: an administrator allows it with Set-CASMailbox", auth.Misconfigured, 1},
 		{"mailbox", []string{"535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox. Visit https://aka.ms/smtp_auth_disabled"},
-			"451 4.3.5 SMTP AUTH is switched off for this mailbox: the administrator can allow it with Set-CASMailbox", auth.Misconfigured, 1},
+			"451 4.3.5 SMTP AUTH is off for this mailbox: an administrator allows it with Set-CASMailbox", auth.Misconfigured, 1},
 		{"Conditional Access", []string{"535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated successfully. Contact your administrator."},
 			"451 4.3.5 A Conditional Access policy of the tenant does not let the gateway in", auth.Misconfigured, 1},
 		{"security defaults", []string{"535 5.7.139 Authentication unsuccessful, user is locked by your organization's security defaults policy. Contact your administrator."},
 			"451 4.3.5 The tenant's security defaults do not let the gateway in", auth.Misconfigured, 1},
 		{"user= is no address", []string{"501 5.5.124 Invalid XOAUTH2 auth data - User address provided is not valid"},
-			"451 4.3.5 Exchange Online does not let the gateway send for this mailbox: ask your administrator to look at Postern's log", auth.Misconfigured, 1},
+			"451 4.3.5 Exchange Online does not know this mailbox: check the gateway's configuration", auth.Misconfigured, 1},
 		{"temporary", []string{"454 4.7.0 Temporary authentication failure"}, unreachable, auth.UpstreamUnavailable, 1},
 		{"421", []string{"421 4.7.66 TLS 1.0 and 1.1 are not supported."}, unreachable, auth.UpstreamUnavailable, 1},
 		{"hangs up", []string{hangUp}, unreachable, auth.UpstreamUnavailable, 1},

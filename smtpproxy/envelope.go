@@ -9,6 +9,7 @@ import (
 
 	"postern/auth/token"
 	"postern/internal/audit"
+	"postern/internal/diagnosis"
 )
 
 // maxRecipients is how many recipients one message may have: Exchange's largest limit (reference C).
@@ -266,10 +267,27 @@ func (d *dialogue) forget() {
 	}
 }
 
-// finish records what became of a message and tells the client.
+// finish records what became of a message and tells the client. What upstream said comes first, word for word; where it is
+// known what that means, the audit log has it whole. To a refusal that somebody has to mend, the client gets it in one
+// line more.
 func (d *dialogue) finish(t *transaction, m audit.Message, r reply) error {
+	meant, known := d.translate(t, r)
+	if known {
+		m.Detail = meant.String()
+	}
 	d.record(t, m, r)
+	if known && meant.Fix != "" && r.code/100 == 5 {
+		r = r.and(meant.Short)
+	}
 	return d.send(r)
+}
+
+// translate gives what a refusal of upstream's means.
+func (d *dialogue) translate(t *transaction, r reply) (diagnosis.Diagnosis, bool) {
+	if !r.upstream {
+		return diagnosis.Diagnosis{}, false
+	}
+	return diagnosis.SMTP(r.text(), diagnosis.Subject{Mailbox: d.grant.Mailbox, Sender: t.sender})
 }
 
 // record writes the one audit line of a message. It is written when the outcome is known and before the client hears

@@ -1,6 +1,7 @@
 package smtpproxy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,6 +11,8 @@ import (
 type reply struct {
 	code  int
 	lines []string
+	// upstream says that it is upstream's, word for word.
+	upstream bool
 }
 
 // say makes a reply of one line.
@@ -29,6 +32,15 @@ func (r reply) wire() string {
 		b.WriteString("\r\n")
 	}
 	return b.String()
+}
+
+// and gives the reply with one line more, which has the same enhanced status code (RFC 2034 section 4).
+func (r reply) and(line string) reply {
+	if code := r.enhanced(); code != "" {
+		line = code + " " + line
+	}
+	r.lines = append(slices.Clone(r.lines), line)
+	return r
 }
 
 // text gives the reply in one line, for the log and the audit.

@@ -15,6 +15,7 @@ import (
 
 	"postern/auth"
 	"postern/auth/token"
+	"postern/internal/diagnosis"
 	"postern/internal/sasl"
 	"postern/internal/secret"
 	"postern/internal/wire"
@@ -157,25 +158,15 @@ func (s *submission) authenticate(user string, access secret.Text) error {
 	case r.code/100 == 4:
 		return fmt.Errorf("%w: AUTH: %s", errUpstream, r.text())
 	case r.enhanced() == "5.7.3", r.enhanced() == "":
-		return fmt.Errorf("%w: AUTH: %s", token.ErrRefused, r.text())
+		d, _ := diagnosis.SMTP(r.text(), diagnosis.Subject{Mailbox: user})
+		return fmt.Errorf("%w: AUTH: %s: %s", token.ErrRefused, r.text(), d)
 	}
-	return &auth.Refusal{Kind: auth.Blocked, Reason: auth.Misconfigured, Say: explain(r), Err: errors.New("AUTH: " + r.text())}
-}
-
-// explain says in a few words why Exchange refuses a sign-in that a good token does not help (reference B.4, D.2).
-func explain(r reply) string {
-	text := r.text()
-	switch {
-	case strings.Contains(text, "disabled for the Tenant"):
-		return "SMTP AUTH is switched off in the tenant: the administrator can allow it for this mailbox with Set-CASMailbox"
-	case strings.Contains(text, "disabled for the Mailbox"):
-		return "SMTP AUTH is switched off for this mailbox: the administrator can allow it with Set-CASMailbox"
-	case strings.Contains(text, "did not meet the criteria"):
-		return "A Conditional Access policy of the tenant does not let the gateway in"
-	case strings.Contains(text, "security defaults"):
-		return "The tenant's security defaults do not let the gateway in"
+	refusal := &auth.Refusal{Kind: auth.Blocked, Reason: auth.Misconfigured, Err: errors.New("AUTH: " + r.text()),
+		Say: "Exchange Online does not let the gateway send for this mailbox: ask your administrator to look at Postern's log"}
+	if d, known := diagnosis.SMTP(r.text(), diagnosis.Subject{Mailbox: user}); known {
+		refusal.Say, refusal.Err = d.Short, fmt.Errorf("AUTH: %s: %s", r.text(), d)
 	}
-	return "Exchange Online does not let the gateway send for this mailbox: ask your administrator to look at Postern's log"
+	return refusal
 }
 
 // command sends a line and reads the reply.
@@ -205,7 +196,7 @@ func final(r reply, err error) (reply, error) {
 
 // readReply reads a whole reply and checks its form: what is handed on to clients must be one.
 func (s *submission) readReply() (reply, error) {
-	var r reply
+	r := reply{upstream: true}
 	for len(r.lines) < maxReplyLines {
 		raw, err := s.in.ReadLine()
 		if err != nil {

@@ -24,9 +24,9 @@ var allowed = map[string][]string{
 	// The measuring program, which is no part of the product.
 	"internal/bench": {"certs", "internal/sim", "internal/sim/entra"},
 
-	"imapproxy": {"auth", "auth/token", "internal/audit", "internal/front", "internal/relay", "internal/sasl",
+	"imapproxy": {"auth", "auth/token", "internal/audit", "internal/diagnosis", "internal/front", "internal/relay", "internal/sasl",
 		"internal/secret", "internal/session", "internal/wire"},
-	"smtpproxy": {"auth", "auth/token", "internal/audit", "internal/config", "internal/front", "internal/header", "internal/sasl",
+	"smtpproxy": {"auth", "auth/token", "internal/audit", "internal/config", "internal/diagnosis", "internal/front", "internal/header", "internal/sasl",
 		"internal/secret", "internal/session", "internal/wire"},
 
 	"auth":             {"auth/apppassword", "auth/token", "internal/audit", "internal/config", "internal/secret", "internal/throttle"},
@@ -37,16 +37,17 @@ var allowed = map[string][]string{
 
 	"internal/audit": {"internal/terminal"},
 	// A real browser, for tests alone.
-	"internal/chromium": {},
-	"internal/config":   {"internal/secret"},
-	"internal/front":    {"internal/relay"},
-	"internal/header":   {},
-	"internal/keys":     {},
-	"internal/relay":    {},
-	"internal/sasl":     {"internal/secret"},
-	"internal/secret":   {},
-	"internal/session":  {},
-	"internal/store":    {"internal/keys"},
+	"internal/chromium":  {},
+	"internal/config":    {"internal/secret"},
+	"internal/diagnosis": {},
+	"internal/front":     {"internal/relay"},
+	"internal/header":    {},
+	"internal/keys":      {},
+	"internal/relay":     {},
+	"internal/sasl":      {"internal/secret"},
+	"internal/secret":    {},
+	"internal/session":   {},
+	"internal/store":     {"internal/keys"},
 	// The suite that every engine of the store has to pass; imported by tests alone.
 	"internal/store/storetest": {"internal/store"},
 	"internal/terminal":        {},
