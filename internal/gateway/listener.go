@@ -84,7 +84,8 @@ func (l *listener) run(ctx context.Context) {
 }
 
 // take has a connection served in a goroutine of its own, if there is a place for it.
-func (l *listener) take(ctx context.Context, conn net.Conn) {
+func (l *listener) take(ctx context.Context, accepted net.Conn) {
+	conn := relay.Wrap(accepted)
 	place, err := l.admission.enter(remote(conn), func() { _ = conn.Close() })
 	if err != nil {
 		l.turnAway(conn)
@@ -122,7 +123,7 @@ func (l *listener) forget(conn net.Conn) {
 
 // handle serves one connection to the end of its dialogue, and has a session that follows from it go on.
 func (l *listener) handle(ctx context.Context, raw net.Conn, place *place) {
-	conn := front.New(relay.Wrap(raw), newSessionID(), l.now())
+	conn := front.New(raw, newSessionID(), l.now())
 	conn.OnSignIn = place.signedIn
 	var session func(ended func())
 	l.contain(conn, func() { session = l.hold(ctx, conn) })

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // Conn is a TCP connection that can be waited for without a buffer and read without waiting. Put it below TLS, with
@@ -20,6 +21,8 @@ type Conn struct {
 	impatient bool
 	// records is what Read keeps to; nil where there is no TLS above.
 	records *records
+	// sleep is the number under which the connection sleeps; 0 while it does not. It is the dormitory's.
+	sleep uint64
 
 	// The arguments and results of what follows, which are kept as values because a closure for each read would be an
 	// allocation for each read.
@@ -108,8 +111,22 @@ func (c *Conn) readNow(p []byte) (int, error) {
 // readable reports whether wait would return at once.
 func (c *Conn) readable() bool { return c.raw.Read(c.peekOnce) != nil || c.ready }
 
-// wait returns when the connection has something to read, an end or an error among it.
-func (c *Conn) wait() error { return c.raw.Read(c.peek) }
+// wait returns when the connection has something to read, an end or an error among it, or os.ErrDeadlineExceeded after a
+// time. A limit of 0 is none.
+func (c *Conn) wait(limit time.Duration) error {
+	if limit > 0 {
+		_ = c.SetReadDeadline(time.Now().Add(limit))
+		defer func() { _ = c.SetReadDeadline(time.Time{}) }()
+	}
+	return c.raw.Read(c.peek)
+}
+
+// Close closes the connection, and has a relay that sleeps on it notice.
+func (c *Conn) Close() error {
+	err := c.TCPConn.Close()
+	sleep.rouse(c)
+	return err
+}
 
 // errNothing is what an impatient read returns when nothing has come. It calls itself temporary, as a timeout is, and
 // so crypto/tls keeps the part of a record that it has and goes on at the next read.

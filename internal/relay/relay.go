@@ -3,10 +3,10 @@
 //
 // The relay does not know what the bytes mean; whoever must look at them gives a [Filter] for a direction.
 //
-// It holds nothing for a session in which nothing moves: each direction waits for its socket on a small stack, takes a
-// buffer from a common pool, drains what has come (several TLS records into one write), writes it, gives the buffer
+// It holds next to nothing for a session in which nothing moves: each direction waits for its socket on a small stack, takes
+// a buffer from a common pool, drains what has come (several TLS records into one write), writes it, gives the buffer
 // back, and leaves the next wait to a new goroutine, because the stack that TLS has grown would stay as it is for as long
-// as the session. A slow reader stops the reading from its peer, and so holds one buffer at most.
+// as the session. After some seconds even that goroutine goes (on Linux; see dormitory). A slow reader stops the reading from its peer, and so holds one buffer at most.
 package relay
 
 import (
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ const (
 	// lastWords bounds the time that is left to the other direction once one has ended; data that still flows
 	// extends it.
 	lastWords = 10 * time.Second
+	// drowsy is after how long without a byte a direction waits without a goroutine.
+	drowsy = 2 * time.Second
 )
 
 // buffers holds the *[bufferSize]byte that no direction uses at the moment.
@@ -195,16 +198,36 @@ func (d *direction) source() net.Conn {
 func (d *direction) begin() { d.carry(d.moveAhead) }
 
 // await waits for the socket, and then moves what has come.
-func (d *direction) await() { d.carry(d.sock.wait) }
+func (d *direction) await() { d.carry(d.wait) }
+
+// wake moves what has come after a sleep.
+func (d *direction) wake() { d.carry(func() error { return nil }) }
+
+// errAsleep is a direction that waits without a goroutine.
+var errAsleep = errors.New("asleep")
+
+// wait waits for the socket: for a while on the goroutine that it is called on, and then without one.
+func (d *direction) wait() error {
+	err := d.sock.wait(drowsy)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	if sleep.put(d.sock, d.wake) {
+		return errAsleep
+	}
+	return d.sock.wait(0)
+}
 
 // carry takes a step, moves bytes for as long as they come, and leaves the waiting for more to a goroutine with a stack of
 // its own.
 func (d *direction) carry(step func() error) {
-	if err := d.contain(step); err != nil {
+	switch err := d.contain(step); err {
+	case nil:
+		go d.await()
+	case errAsleep:
+	default:
 		d.finish(err)
-		return
 	}
-	go d.await()
 }
 
 // contain takes a step and moves what has come. A panic becomes an error: it ends one session only (threat model I-32).
