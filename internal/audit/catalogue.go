@@ -6,6 +6,6 @@ func Catalogue() []Event {
 		SignIn{}, SignInsRefused{}, SessionBegin{}, SessionEnd{}, Message{}, TokenRefreshed{}, TokenRefused{}, AccountEnrolled{},
 		AccountRechecked{}, EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
 		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, FactorEnrolled{}, FactorRenamed{}, FactorRemoved{},
-		FactorProven{}, FactorRefused{}, FactorsReset{}, GatewayStarted{}, GatewayStopped{},
+		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, GatewayStarted{}, GatewayStopped{},
 	}
 }

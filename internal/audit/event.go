@@ -237,6 +237,13 @@ type PortalRefused struct {
 	By         string `json:"by"`
 }
 
+// EventsExported are lines of this log that somebody takes away.
+type EventsExported struct {
+	Count  int    `json:"count"`
+	Filter string `json:"filter,omitempty"` // what they are, as the query of the page's address
+	By     string `json:"by"`
+}
+
 // GatewayStarted is a gateway that accepts connections.
 type GatewayStarted struct {
 	Version   string   `json:"version"`
@@ -270,6 +277,7 @@ func (SessionsCut) Kind() string      { return "sessions-cut" }
 func (PortalSignIn) Kind() string     { return "portal-sign-in" }
 func (PortalSignOut) Kind() string    { return "portal-sign-out" }
 func (PortalRefused) Kind() string    { return "portal-refused" }
+func (EventsExported) Kind() string   { return "events-exported" }
 func (GatewayStarted) Kind() string   { return "gateway-started" }
 func (GatewayStopped) Kind() string   { return "gateway-stopped" }
 
@@ -292,5 +300,6 @@ func (SessionsCut) Privileged() bool      { return true }
 func (PortalSignIn) Privileged() bool     { return true }
 func (PortalSignOut) Privileged() bool    { return true }
 func (PortalRefused) Privileged() bool    { return true }
+func (EventsExported) Privileged() bool   { return true }
 func (GatewayStarted) Privileged() bool   { return true }
 func (GatewayStopped) Privileged() bool   { return true }

@@ -45,7 +45,8 @@ func (g *Gateway) openPortal(certificates *certs.Store, admission *admission) (*
 		URL: p.url, Administration: c.Administration, Providers: portalProviders(g.config), Factors: factors,
 		Authority: g.tokens, Enroller: portalAccounts{auth.NewDirectory(g.config), g.state.Store, g.tokens},
 		Sessions: portalSessions{g.state.Store}, Keys: g.state.Keys, Audit: g.state.Audit, Log: g.log.With("protocol", "https"),
-		Desk: &portalDesk{g.directory, g.state, &g.sessions, g.config.AuditFile, doors(g.config, g.listeners), time.Now},
+		Desk:   &portalDesk{g.directory, g.state, &g.sessions, g.config.AuditFile, doors(g.config, g.listeners), time.Now},
+		Office: &portalOffice{g.config, g.directory, g.state, &g.sessions, time.Now},
 	})
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())

@@ -113,7 +113,14 @@ func (d *portalDesk) Issue(
 	if err != nil {
 		return apppassword.Record{}, secret.Text{}, err
 	}
-	others, err := passwordStore{d.state.Store}.passwords(ctx, login.Login)
+	return d.desk().issueFew(ctx, login.Login, wanted, proofOf(who, evidence), by)
+}
+
+// issueFew issues an app password for a login that has not too many already.
+func (d passwordDesk) issueFew(
+	ctx context.Context, login string, wanted web.NewPassword, evidence apppassword.Evidence, by string,
+) (apppassword.Record, secret.Text, error) {
+	others, err := passwordStore{d.state.Store}.passwords(ctx, login)
 	if err != nil {
 		return apppassword.Record{}, secret.Text{}, err
 	}
@@ -126,10 +133,10 @@ func (d *portalDesk) Issue(
 	if inForce >= maxPasswords {
 		return apppassword.Record{}, secret.Text{}, web.ErrTooMany
 	}
-	return d.desk().issue(ctx, PasswordRequest{
-		Login: login.Login, Label: wanted.Label, Protocols: wanted.Protocols, Networks: wanted.Networks, ReadOnly: wanted.ReadOnly,
+	return d.issue(ctx, PasswordRequest{
+		Login: login, Label: wanted.Label, Protocols: wanted.Protocols, Networks: wanted.Networks, ReadOnly: wanted.ReadOnly, LegacyTLS: wanted.LegacyTLS,
 		Expires: wanted.Expires, Short: wanted.Short,
-	}, proofOf(who, evidence), by)
+	}, evidence, by)
 }
 
 // desk is where app passwords are issued, renewed and revoked.

@@ -62,6 +62,7 @@ type NewPassword struct {
 	Protocols []string
 	Networks  []netip.Prefix // none means everywhere that the policy allows
 	ReadOnly  bool
+	LegacyTLS bool      // accepted below TLS 1.2 too
 	Expires   time.Time // the zero time means as late as the policy allows
 	Short     bool
 }

@@ -35,6 +35,8 @@ type passwordForm struct {
 	Life     string // days, max or never
 	Short    bool
 	Ticket   string // the same form issues one password, however often it is sent
+	Action   string // where the form is sent
+	Cancel   string // where to go instead
 
 	login    Login
 	Uses     []use
@@ -43,6 +45,9 @@ type passwordForm struct {
 	Here     netip.Prefix   // the network that the browser is in
 	Allowed  []netip.Prefix // by the policy; none means everywhere
 	MayShort bool           // the policy leaves the length open
+
+	MayLegacy bool // it is for a device, and there is a way in for old ones
+	Legacy    bool // accepted below TLS 1.2 too
 
 	Wrong map[string]string // field → what is wrong with it
 }
@@ -106,11 +111,12 @@ func (f *passwordForm) fill(values url.Values) {
 		f.Where = where
 	}
 	f.Short = f.MayShort && values.Get("short") != ""
+	f.Legacy = f.MayLegacy && values.Get("legacy") != ""
 }
 
 // check gives the password that the form asks for, or says in Wrong what is wrong with it.
 func (f *passwordForm) check(language string, now time.Time) NewPassword {
-	n := NewPassword{Login: f.login.Login, Label: f.Label, Short: f.Short}
+	n := NewPassword{Login: f.login.Login, Label: f.Label, Short: f.Short, LegacyTLS: f.Legacy}
 	n.Protocols, n.ReadOnly = f.Use.protocols()
 	wrong := func(field, key string, fill ...any) { f.Wrong[field], _ = words(language, key, fill...) }
 	switch {

@@ -43,6 +43,7 @@ type harness struct {
 	entra    *fakeAuthority
 	enroller *fakeEnroller
 	desk     *memoryDesk
+	office   *memoryOffice
 	audit    *recorder
 	clock    *clock
 	log      *bytes.Buffer
@@ -57,8 +58,10 @@ func newHarness(t *testing.T, adjust ...func(*Config)) *harness {
 		factors: &memoryFactors{ceremonies: make(map[string]factor.Ceremony)},
 	}
 	h.desk = newMemoryDesk(h)
+	h.office = newMemoryOffice(h)
 	c := Config{
 		Desk:           h.desk,
+		Office:         h.office,
 		URL:            origin,
 		Administration: config.Administration{Administrators: []string{root.Username}, Auditors: []string{carol.ObjectID}},
 		Providers:      []Provider{{"contoso", "contoso.example", []string{"c1", "c2"}}, {"fabrikam", "fabrikam.example", nil}},

@@ -33,21 +33,6 @@ type view struct {
 	Data   any
 }
 
-// navEntry is a line of the navigation.
-type navEntry struct{ Path, Text string }
-
-// navigation is what the navigation shows to those who may: path, word, permission.
-var navigation = []struct {
-	path, word string
-	needed     Permission
-}{
-	{"/", "nav.home", OwnLogins},
-	{"/passwords", "nav.passwords", OwnLogins},
-	{"/factors", "nav.factors", OwnLogins},
-	{"/sessions", "nav.sessions", OwnLogins},
-	{"/activity", "nav.activity", OwnLogins},
-}
-
 // parsePages parses every page once for each language, with the layout around it and the parts that several pages have. A
 // word that is missing is an error.
 func parsePages() (pages, error) {
@@ -94,8 +79,11 @@ func functions(language string) template.FuncMap {
 		"say": func(key string, fill []any) (string, error) { return words(language, key, fill...) },
 		// method names a kind of evidence.
 		"method": func(name string) (string, error) { return methodOf(language, name) },
-		"lang":   func() string { return language },
-		"asset":  assetPath,
+		// officenav gives the pages of administration that a role may see, and livetable what a table of live sessions shows.
+		"officenav": func(role Role, page string) []navEntry { return entries(officeNavigation, language, role, page) },
+		"livetable": liveTableOf,
+		"lang":      func() string { return language },
+		"asset":     assetPath,
 	}
 }
 
@@ -108,13 +96,7 @@ func (p *Portal) page(w http.ResponseWriter, r *http.Request, name string, data 
 func (p *Portal) pageStatus(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	language := languageOf(r)
 	who := personOf(r)
-	v := view{Name: name, Person: who, Path: r.URL.Path, Data: data}
-	for _, entry := range navigation {
-		if who.Role.May(entry.needed) {
-			text, _ := words(language, entry.word) // all words are there: see its test
-			v.Nav = append(v.Nav, navEntry{entry.path, text})
-		}
-	}
+	v := view{Name: name, Person: who, Path: r.URL.Path, Data: data, Nav: entries(navigation, language, who.Role, r.URL.Path)}
 	var out bytes.Buffer
 	page, known := p.pages[language][name]
 	err := errors.New("there is no such page")

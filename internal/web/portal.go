@@ -33,6 +33,7 @@ type Config struct {
 	Factors        *factor.Keeper        // required: people's second factors
 	Keys           Sealer                // required: seals the content of sessions
 	Desk           Desk                  // required: the things of who is signed in
+	Office         Office                // required: the logins of everybody
 	Audit          Recorder              // required
 	Log            *slog.Logger          // required
 	Now            func() time.Time      // nil means time.Now
@@ -51,6 +52,7 @@ type Portal struct {
 	pace     *pace
 	pages    pages
 	mux      *http.ServeMux
+	guards   map[string]Permission // pattern → what it takes; nothing for what is open to strangers
 	handler  http.Handler
 }
 
@@ -63,7 +65,7 @@ func New(c Config) (*Portal, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Portal{config: c, host: strings.ToLower(u.Host), now: c.Now, log: c.Log, mux: http.NewServeMux()}
+	p := &Portal{config: c, host: strings.ToLower(u.Host), now: c.Now, log: c.Log, mux: http.NewServeMux(), guards: make(map[string]Permission)}
 	p.pace = newPace(c.Now)
 	p.sessions = sessions{store: c.Sessions, keys: c.Keys, now: c.Now}
 	if p.pages, err = parsePages(); err != nil {
@@ -91,15 +93,20 @@ func (p *Portal) routes() {
 
 	p.deskRoutes()
 	p.factorRoutes()
+	p.officeRoutes()
 
 	p.open("/", p.notFound)
 }
 
 // open has a pattern served to everybody.
-func (p *Portal) open(pattern string, handler http.HandlerFunc) { p.mux.HandleFunc(pattern, handler) }
+func (p *Portal) open(pattern string, handler http.HandlerFunc) {
+	p.guards[pattern] = ""
+	p.mux.HandleFunc(pattern, handler)
+}
 
 // handle has a pattern served to those who are signed in and whose role has a permission.
 func (p *Portal) handle(pattern string, needed Permission, handler http.HandlerFunc) {
+	p.guards[pattern] = needed
 	p.mux.HandleFunc(pattern, p.require(needed, handler))
 }
 

@@ -171,9 +171,9 @@ func TestDenyByDefault(t *testing.T) {
 		}
 	}
 	for role, never := range map[Role][]Permission{
-		User:     {SeeLogins, SeeEvents, CutSessions, LockLogins, RevokePasswords, IssueForDevices},
-		Auditor:  {CutSessions, LockLogins, RevokePasswords, IssueForDevices},
-		Operator: {IssueForDevices},
+		User:     {SeeLogins, SeeEvents, SeePolicies, CutSessions, LockLogins, RevokePasswords, IssueForDevices, ResetFactors},
+		Auditor:  {CutSessions, LockLogins, RevokePasswords, IssueForDevices, ResetFactors},
+		Operator: {SeeEvents, SeePolicies, IssueForDevices, ResetFactors},
 	} {
 		for _, permission := range never {
 			if role.May(permission) {

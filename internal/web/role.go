@@ -30,6 +30,8 @@ const (
 	SeeLogins Permission = "see-logins"
 	// SeeEvents: recent events of the audit log.
 	SeeEvents Permission = "see-events"
+	// SeePolicies: the settings that a login's policy comes to, and where each was set.
+	SeePolicies Permission = "see-policies"
 	// CutSessions: end anybody's live sessions.
 	CutSessions Permission = "cut-sessions"
 	// LockLogins: lock and unlock logins.
@@ -38,15 +40,17 @@ const (
 	RevokePasswords Permission = "revoke-passwords"
 	// IssueForDevices: issue app passwords for device logins, and renew their evidence.
 	IssueForDevices Permission = "issue-for-devices"
+	// ResetFactors: remove the second factors of somebody who has lost them.
+	ResetFactors Permission = "reset-factors"
 )
 
 // permissions is the table of who may do what. What is not in it is not allowed. Nobody may choose or read the secret of
 // another person's password (threat model I-40): there is no permission for that.
 var permissions = map[Role][]Permission{
 	User:          {OwnLogins},
-	Auditor:       {OwnLogins, SeeLogins, SeeEvents},
+	Auditor:       {OwnLogins, SeeLogins, SeeEvents, SeePolicies},
 	Operator:      {OwnLogins, SeeLogins, CutSessions, LockLogins, RevokePasswords},
-	Administrator: {OwnLogins, SeeLogins, SeeEvents, CutSessions, LockLogins, RevokePasswords, IssueForDevices},
+	Administrator: {OwnLogins, SeeLogins, SeeEvents, SeePolicies, CutSessions, LockLogins, RevokePasswords, IssueForDevices, ResetFactors},
 }
 
 // May reports whether the role has a permission.

@@ -19,7 +19,7 @@ type text [2]string
 type texts map[string]text
 
 // dictionary is every text of the portal. A page's are in a words file of its own.
-var dictionary = merge(layoutWords, signInWords, homeWords, passwordWords, createWords, activityWords, factorWords)
+var dictionary = merge(layoutWords, signInWords, homeWords, passwordWords, createWords, activityWords, factorWords, officeWords)
 
 func merge(all ...texts) texts {
 	merged := make(texts)

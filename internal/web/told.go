@@ -1,9 +1,6 @@
 package web
 
-import (
-	"net/http"
-	"net/url"
-)
+import "net/http"
 
 // word is a text to be told on the next page: its key, and what is to be filled in.
 type word struct {
@@ -20,7 +17,7 @@ func (p *Portal) tell(w http.ResponseWriter, r *http.Request, path, key string, 
 	if err := p.remember(r, toldNote, word{key, fill}); err != nil {
 		p.log.Error("a page will not say what was done", "path", path, "error", err)
 	}
-	redirect(w, r, path+"?"+url.Values{"told": {""}}.Encode())
+	redirect(w, r, withQuery(path, "told", ""))
 }
 
 // told gives the text that the request before has left for this page; empty when there is none.
