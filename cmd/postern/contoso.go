@@ -25,8 +25,8 @@ type places struct {
 	tokenLife         time.Duration
 }
 
-// startContoso starts the simulator and fills the folder.
-func startContoso(folder string, at places, listeners []gatewayListener, log *slog.Logger) (*contoso, error) {
+// startContoso starts the simulator and fills the folder. The gateway is to listen as listeners and portal say.
+func startContoso(folder string, at places, listeners []gatewayListener, portal string, log *slog.Logger) (*contoso, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func startContoso(folder string, at places, listeners []gatewayListener, log *sl
 			return nil, c.closeAfter(err)
 		}
 	}
-	if err := c.writeConfig(listeners); err != nil {
+	if err := c.writeConfig(listeners, portal); err != nil {
 		return nil, c.closeAfter(err)
 	}
 	return c, nil
@@ -101,6 +101,11 @@ listeners:
   - {protocol: {{.Protocol}}, address: "{{.Address}}", tls: {{.TLS}}}
 {{- end}}
 
+portal:
+  address: "{{.Portal}}"
+  administration:
+    administrators: [bob@{{.Tenant}}]
+
 policies:
   person:
     protocols: [imap, smtp]
@@ -116,14 +121,14 @@ users:
 `))
 
 // writeConfig writes the configuration of a gateway that works with the simulator.
-func (c *contoso) writeConfig(listeners []gatewayListener) error {
+func (c *contoso) writeConfig(listeners []gatewayListener, portal string) error {
 	file, err := os.OpenFile(c.configPath(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	err = configTemplate.Execute(file, map[string]any{
 		"Tenant": c.domain(), "ClientID": sim.ClientID, "Authority": c.Authority(),
-		"IMAP": c.Exchange.IMAPAddress(), "SMTP": c.Exchange.SMTPAddress(), "Listeners": listeners,
+		"IMAP": c.Exchange.IMAPAddress(), "SMTP": c.Exchange.SMTPAddress(), "Listeners": listeners, "Portal": portal,
 	})
 	if closeErr := file.Close(); err == nil {
 		err = closeErr

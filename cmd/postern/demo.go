@@ -31,6 +31,7 @@ interrupted, and leaves nothing behind.`,
 	imaps := c.Flags().String("imaps", "127.0.0.1:0", "where its IMAP with implicit TLS listens")
 	submission := c.Flags().String("submission", "127.0.0.1:0", "where its SMTP with STARTTLS listens")
 	smtps := c.Flags().String("smtps", "127.0.0.1:0", "where its SMTP with implicit TLS listens")
+	portal := c.Flags().String("portal", "127.0.0.1:0", "where the portal listens")
 	verbose := c.Flags().BoolP("verbose", "v", false, "log what the gateway does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		level := slog.LevelWarn
@@ -49,7 +50,7 @@ interrupted, and leaves nothing behind.`,
 			defer remove()
 			*folder = temporary
 		}
-		return runDemo(c, *folder, demoListeners(*imap, *imaps, *submission, *smtps), *asJSON, log)
+		return runDemo(c, *folder, demoListeners(*imap, *imaps, *submission, *smtps), *portal, *asJSON, log)
 	}
 	return c
 }
@@ -63,8 +64,8 @@ type demoUser struct {
 }
 
 // runDemo starts everything, says how to try it, and waits for the end.
-func runDemo(c *cobra.Command, folder string, listeners []gatewayListener, asJSON bool, log *slog.Logger) error {
-	contoso, err := startContoso(folder, places{imap: "127.0.0.1:0", smtp: "127.0.0.1:0", entra: "127.0.0.1:0"}, listeners, simLog(nil, false))
+func runDemo(c *cobra.Command, folder string, listeners []gatewayListener, portal string, asJSON bool, log *slog.Logger) error {
+	contoso, err := startContoso(folder, places{imap: "127.0.0.1:0", smtp: "127.0.0.1:0", entra: "127.0.0.1:0"}, listeners, portal, simLog(nil, false))
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,8 @@ func runDemo(c *cobra.Command, folder string, listeners []gatewayListener, asJSO
 	if err != nil {
 		return err
 	}
-	if err := announceDemo(c, contoso, g.Addresses(), users, asJSON); err != nil {
+	contoso.SetRedirectURIs(g.Portal() + "/signin/contoso/callback")
+	if err := announceDemo(c, contoso, g, users, asJSON); err != nil {
 		return err
 	}
 	<-c.Context().Done()
@@ -116,19 +118,19 @@ func enrollDemo(ctx context.Context, s *contoso, loaded *config.Config) ([]demoU
 }
 
 // announceDemo says where everything is and how to try it.
-func announceDemo(c *cobra.Command, s *contoso, addresses []gateway.Address, users []demoUser, asJSON bool) error {
+func announceDemo(c *cobra.Command, s *contoso, g *gateway.Gateway, users []demoUser, asJSON bool) error {
 	at := make(map[string]string)
 	names := map[string]string{"imap starttls": "imap", "imap implicit": "imaps", "smtp starttls": "submission", "smtp implicit": "smtps"}
-	for _, a := range addresses {
+	for _, a := range g.Addresses() {
 		at[names[a.Protocol+" "+string(a.TLS)]] = a.Address
 	}
 	if asJSON {
 		return printJSON(c, map[string]any{
-			"imap": at["imap"], "imaps": at["imaps"], "submission": at["submission"], "smtps": at["smtps"],
-			"ca_file": s.caPath(), "config": s.configPath(), "users": users,
+			"imap": at["imap"], "imaps": at["imaps"], "submission": at["submission"], "smtps": at["smtps"], "portal": g.Portal(),
+			"ca_file": s.caPath(), "config": s.configPath(), "users": users, "people": people(s), "authority": s.Authority(),
 		})
 	}
-	alice, copier := users[0], users[1]
+	alice, copier, microsoft := users[0], users[1], people(s)
 	host, port, err := net.SplitHostPort(at["submission"])
 	if err != nil {
 		return err
@@ -140,8 +142,14 @@ func announceDemo(c *cobra.Command, s *contoso, addresses []gateway.Address, use
 
   IMAP       %s (implicit TLS)   %s (STARTTLS)
   SMTP       %s (implicit TLS)   %s (STARTTLS)
-  CA file    %s
+  portal     %s
+  CA file    %s, for mail programs and browsers to trust
   audit log  %s
+
+People sign in to the portal with the simulated Microsoft account:
+
+  %s   password  %s   with a second factor, whose code the page there shows
+  %s     password  %s   administrator of the portal
 
 Send from the copier, in another terminal:
 
@@ -162,7 +170,8 @@ Send with curl, and look at what was sent:
 Interrupt (Ctrl-C) to end it; nothing stays behind.
 `,
 		alice.Login, alice.Password, copier.Login, copier.Password, copier.Mailbox,
-		at["imaps"], at["imap"], at["smtps"], at["submission"], s.caPath(), s.auditPath(),
+		at["imaps"], at["imap"], at["smtps"], at["submission"], g.Portal(), s.caPath(), s.auditPath(),
+		microsoft[0].Account, microsoft[0].Password, microsoft[1].Account, microsoft[1].Password,
 		host, port, s.caPath(), copier.Login, copier.Password, copier.Mailbox, alice.Mailbox,
 		s.caPath(), alice.Login, alice.Password, at["imaps"],
 		alice.Mailbox, copier.Mailbox, s.caPath(), alice.Login, alice.Password, alice.Mailbox, copier.Mailbox, at["smtps"],

@@ -45,6 +45,9 @@ func newServe() *cobra.Command {
 		for _, a := range g.Addresses() {
 			log.Info("serving", "protocol", a.Protocol, "tls", string(a.TLS), "address", a.Address)
 		}
+		if portal := g.Portal(); portal != "" {
+			log.Info("serving the portal", "url", portal)
+		}
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd it does nothing
 		<-c.Context().Done()
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)

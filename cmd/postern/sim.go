@@ -22,6 +22,8 @@ configuration, certificates and the application's secret. Then, in another termi
   postern user enroll -c DIR/postern.yaml alice@contoso.example
   postern password issue -c DIR/postern.yaml alice@contoso.example --label test
 
+or sign in at the portal, https://localhost:1443, with the accounts that are printed.
+
 Faults can be ordered over HTTP, so that one can see what a gateway makes of them:
 
   curl --cacert DIR/ca.pem -H 'Content-Type: application/json' https://localhost:PORT/sim/faults \
@@ -41,7 +43,7 @@ Faults can be ordered over HTTP, so that one can see what a gateway makes of the
 		if *folder == "" {
 			return usageError{fmt.Errorf("name the folder to write into, with --dir")}
 		}
-		contoso, err := startContoso(*folder, at, demoListeners("127.0.0.1:1143", "127.0.0.1:1993", "127.0.0.1:1587", "127.0.0.1:1465"), simLog(c.ErrOrStderr(), *verbose))
+		contoso, err := startContoso(*folder, at, demoListeners("127.0.0.1:1143", "127.0.0.1:1993", "127.0.0.1:1587", "127.0.0.1:1465"), "127.0.0.1:1443", simLog(c.ErrOrStderr(), *verbose))
 		if err != nil {
 			return err
 		}
@@ -65,20 +67,14 @@ func simLog(to io.Writer, verbose bool) *slog.Logger {
 
 // announceSim says where everything is, once everything listens.
 func announceSim(c *cobra.Command, s *contoso, asJSON bool) error {
-	type person struct {
-		Account  string `json:"account"`
-		Password string `json:"password"`
-	}
-	var people []person
 	var rows []table.Row
-	for _, p := range s.Tenant.People() {
-		people = append(people, person{p.UPN, p.Password.Reveal()})
-		rows = append(rows, table.Row{p.UPN, p.Password.Reveal()})
+	for _, p := range people(s) {
+		rows = append(rows, table.Row{p.Account, p.Password})
 	}
 	if asJSON {
 		return printJSON(c, map[string]any{
 			"imap": s.Exchange.IMAPAddress(), "smtp": s.Exchange.SMTPAddress(), "authority": s.Authority(),
-			"ca_file": s.caPath(), "config": s.configPath(), "people": people,
+			"ca_file": s.caPath(), "config": s.configPath(), "people": people(s),
 		})
 	}
 	fmt.Fprintf(c.OutOrStdout(), `The simulator runs.
@@ -91,6 +87,21 @@ func announceSim(c *cobra.Command, s *contoso, asJSON bool) error {
 `, s.Exchange.IMAPAddress(), s.Exchange.SMTPAddress(), s.Authority(), s.configPath())
 	printTable(c, table.Row{"account at Microsoft", "its password there"}, rows)
 	return nil
+}
+
+// simulatedPerson is somebody of the simulated tenant, with what they sign in with at the simulated Microsoft.
+type simulatedPerson struct {
+	Account  string `json:"account"`
+	Password string `json:"password"`
+}
+
+// people gives the people of the simulated tenant.
+func people(s *contoso) []simulatedPerson {
+	var all []simulatedPerson
+	for _, p := range s.Tenant.People() {
+		all = append(all, simulatedPerson{p.UPN, p.Password.Reveal()})
+	}
+	return all
 }
 
 // temporaryFolder makes a folder that the function it gives removes.

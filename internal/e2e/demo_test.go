@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"testing"
@@ -14,8 +15,15 @@ type ready struct {
 	IMAPS      string  `json:"imaps"`
 	Submission string  `json:"submission"`
 	SMTPS      string  `json:"smtps"`
+	Portal     string  `json:"portal"`
 	CAFile     string  `json:"ca_file"`
+	Config     string  `json:"config"`
+	Authority  string  `json:"authority"` // of the simulated Entra ID
 	Users      []login `json:"users"`
+	People     []struct {
+		Account  string `json:"account"`
+		Password string `json:"password"` // at the simulated Microsoft
+	} `json:"people"`
 }
 
 // login is somebody who may sign in to the gateway.
@@ -99,6 +107,11 @@ func TestDemoSaysHowToReachIt(t *testing.T) {
 			t.Errorf("%s: got address %q, want one of loopback", name, address)
 		}
 		g.listening(t, address)
+	}
+	if portal, err := url.Parse(g.Portal); err != nil || portal.Scheme != "https" || portal.Hostname() != "localhost" {
+		t.Errorf("portal: got %q, want https://localhost with a port", g.Portal)
+	} else {
+		g.listening(t, portal.Host)
 	}
 	if _, err := os.Stat(g.CAFile); err != nil {
 		t.Errorf("ca_file: %v", err)

@@ -95,7 +95,7 @@ func newPortalServer(pages http.Handler, log *slog.Logger) *http.Server {
 
 // run serves until close.
 func (p *portal) run(log *slog.Logger) {
-	if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		log.Error("the portal is no longer served", "error", err)
 	}
 }

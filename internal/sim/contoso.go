@@ -10,6 +10,9 @@ import (
 // ClientID is the client id of Contoso's application "Postern".
 const ClientID = "5f0f5a5c-7b1d-4d0e-9a3f-6c2c1b7e4d21"
 
+// PortalRedirect is where the application "Postern" has people sent back to, for a portal on port 1443.
+const PortalRedirect = "https://localhost:1443/signin/contoso/callback"
+
 // domain is Contoso's domain.
 const domain = "contoso.example"
 
@@ -30,7 +33,7 @@ func Contoso() *tenant.Tenant {
 	t.AddPerson(tenant.Person{ObjectID: aliceID, UPN: "alice@" + domain, Name: "Alice Archer", Password: newSecret(), MFA: true})
 	t.AddPerson(tenant.Person{ObjectID: bobID, UPN: "bob@" + domain, Name: "Bob Baker", Password: newSecret()})
 	t.AddApplication(tenant.Application{
-		ClientID: ClientID, ObjectID: principalID, Name: "Postern", Secrets: []tenant.Secret{{Value: newSecret()}}, PublicClient: true,
+		ClientID: ClientID, RedirectURIs: []string{PortalRedirect}, ObjectID: principalID, Name: "Postern", Secrets: []tenant.Secret{{Value: newSecret()}}, PublicClient: true,
 		Delegated: []string{"IMAP.AccessAsUser.All", "POP.AccessAsUser.All", "SMTP.Send"},
 		Roles:     []string{"IMAP.AccessAsApp", "SMTP.SendAsApp"},
 	})

@@ -21,6 +21,8 @@ import (
 //	POST   /sim/device/approve  {"user_code", "account"}
 //	POST   /sim/revoke          {"account"}: refresh tokens stop working
 //	POST   /sim/expire          access tokens stop working
+//	POST   /sim/person          {"account", "mfa", "disabled", "roles"}: what is given is set; roles are app roles of "Postern"
+//	POST   /sim/application     {"redirect_uris", "assignment_required"}: what is given is set, of "Postern"
 //	POST   /sim/mailbox         {"address", "imap_disabled", "smtp_auth_disabled"}: switches that are given are set
 //
 // An answer is JSON, {"error": …} where something is wrong, or empty with status 204.
@@ -38,6 +40,8 @@ func (s *Sim) control() http.Handler {
 		s.Entra.ExpireTokens()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("POST /person", s.changePerson)
+	mux.HandleFunc("POST /application", s.changeApplication)
 	mux.HandleFunc("POST /mailbox", s.switchMailbox)
 	return mux
 }
@@ -117,6 +121,60 @@ func (s *Sim) revoke(w http.ResponseWriter, r *http.Request) {
 	}
 	if !s.Entra.RevokeSessions(order.Account) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("account %q: is not in the tenant", order.Account))
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Sim) changePerson(w http.ResponseWriter, r *http.Request) {
+	var order struct {
+		Account  string   `json:"account"`
+		MFA      *bool    `json:"mfa"`
+		Disabled *bool    `json:"disabled"`
+		Roles    []string `json:"roles"`
+	}
+	if !read(w, r, &order) {
+		return
+	}
+	known := s.Tenant.UpdatePerson(order.Account, func(p *tenant.Person) {
+		if order.MFA != nil {
+			p.MFA = *order.MFA
+		}
+		if order.Disabled != nil {
+			p.Disabled = *order.Disabled
+		}
+		if order.Roles != nil {
+			p.AppRoles = nil
+			for _, role := range order.Roles {
+				p.AppRoles = append(p.AppRoles, tenant.Assignment{ClientID: ClientID, Role: role})
+			}
+		}
+	})
+	if !known {
+		refuse(w, http.StatusNotFound, fmt.Sprintf("account %q: is not in the tenant", order.Account))
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Sim) changeApplication(w http.ResponseWriter, r *http.Request) {
+	var order struct {
+		RedirectURIs       []string `json:"redirect_uris"`
+		AssignmentRequired *bool    `json:"assignment_required"`
+	}
+	if !read(w, r, &order) {
+		return
+	}
+	known := s.Tenant.UpdateApplication(ClientID, func(a *tenant.Application) {
+		if order.RedirectURIs != nil {
+			a.RedirectURIs = order.RedirectURIs
+		}
+		if order.AssignmentRequired != nil {
+			a.AssignmentRequired = *order.AssignmentRequired
+		}
+	})
+	if !known {
+		refuse(w, http.StatusNotFound, "the application \"Postern\" is not in the tenant")
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -154,3 +154,24 @@ func TestControlIsForThisMachineAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestChangePersonAndApplication(t *testing.T) {
+	r := start(t)
+	r.order(t, http.MethodPost, "person", `{"account":"`+alice+`","mfa":false,"roles":["Postern.Administrator"]}`)
+	person, _ := r.Tenant.Person(alice)
+	if person.MFA || person.Disabled || len(person.AppRoles) != 1 || person.AppRoles[0] != (tenant.Assignment{ClientID: ClientID, Role: "Postern.Administrator"}) {
+		t.Errorf("got %+v", person)
+	}
+	r.order(t, http.MethodPost, "person", `{"account":"`+alice+`","disabled":true}`)
+	if person, _ = r.Tenant.Person(alice); !person.Disabled || len(person.AppRoles) != 1 {
+		t.Errorf("got %+v", person)
+	}
+	r.order(t, http.MethodPost, "application", `{"redirect_uris":["https://localhost:9/signin/contoso/callback"],"assignment_required":true}`)
+	application, _ := r.Tenant.Application(ClientID)
+	if !application.AssignmentRequired || len(application.RedirectURIs) != 1 || application.RedirectURIs[0] != "https://localhost:9/signin/contoso/callback" {
+		t.Errorf("got %+v", application)
+	}
+	if status, _ := r.ask(t, http.MethodPost, "person", `{"account":"nobody@contoso.example"}`); status != http.StatusNotFound {
+		t.Errorf("got status %d for somebody who is not there", status)
+	}
+}

@@ -77,6 +77,11 @@ func (s *Sim) Close() error { return errors.Join(s.Exchange.Close(), s.Entra.Clo
 // Authority gives the https URL that a configuration names as the authority: Entra's with the tenant's domain.
 func (s *Sim) Authority() string { return s.Entra.URL() + "/" + s.Tenant.Domains[0] }
 
+// SetRedirectURIs says where Contoso's application may have people sent back to.
+func (s *Sim) SetRedirectURIs(uris ...string) {
+	s.Tenant.UpdateApplication(ClientID, func(a *tenant.Application) { a.RedirectURIs = uris })
+}
+
 // ClientSecret gives the client secret of Contoso's application; the empty secret in a tenant without it.
 func (s *Sim) ClientSecret() secret.Text {
 	application, ok := s.Tenant.Application(ClientID)

@@ -15,8 +15,8 @@ var headers = map[string]string{
 	"Content-Security-Policy":      contentPolicy,
 	"Strict-Transport-Security":    "max-age=31536000",
 	"X-Content-Type-Options":       "nosniff",
-	"X-Frame-Options":              "DENY", // frame-ancestors, for browsers that do not know it
-	"Referrer-Policy":              "no-referrer",
+	"X-Frame-Options":              "DENY",        // frame-ancestors, for browsers that do not know it
+	"Referrer-Policy":              "same-origin", // no-referrer would have browsers send Origin: null
 	"Cross-Origin-Opener-Policy":   "same-origin",
 	"Cross-Origin-Resource-Policy": "same-origin",
 	"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",

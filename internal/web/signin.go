@@ -57,7 +57,13 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request) {
 		Providers: p.config.Providers, Several: len(p.config.Providers) > 1, Return: returnPath(query.Get("return")), Out: query.Has("out"),
 	}
 	choice.Fresh = query.Has("again")
-	if who := personOf(r); choice.Fresh && who.ObjectID != "" {
+	who := personOf(r)
+	switch {
+	case who.ObjectID == "":
+	case !choice.Fresh: // nothing is left to do
+		redirect(w, r, choice.Return)
+		return
+	default:
 		choice.Known, choice.Context = true, p.knownContext(who.Provider, query.Get("context"))
 		choice.Providers = slices.DeleteFunc(slices.Clone(choice.Providers), func(o Provider) bool { return o.Name != who.Provider })
 	}

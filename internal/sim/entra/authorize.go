@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"postern/internal/sim/tenant"
 )
@@ -16,6 +18,7 @@ type authorizeRequest struct {
 	mode        string // how the answer reaches the application: query, fragment or form_post
 	state       string
 	prompt      string
+	maxAge      time.Duration // of a sign-in that the browser has; negative for any
 	loginHint   string
 	challenge   string
 	nonce       string
@@ -48,7 +51,10 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if next := f.step(s); request.prompt == "none" && next != stepDone {
 		p := refuse(50058)
-		if next == stepAdmin {
+		switch next {
+		case stepAssigned:
+			p = f.notAssigned()
+		case stepAdmin:
 			p = refuse(65001)
 			p.word = "consent_required" // the authorization endpoint's word for it
 		}
@@ -103,8 +109,23 @@ func (a *authorizeRequest) read(form url.Values) *problem {
 	if a.scope, p = parseScope(form.Get("scope")); p != nil {
 		return p
 	}
-	a.claims, p = parseClaims(form.Get("claims"))
+	if a.claims, p = parseClaims(form.Get("claims")); p != nil {
+		return p
+	}
+	a.maxAge, p = parseMaxAge(form.Get("max_age"))
 	return p
+}
+
+// parseMaxAge reads max_age (OpenID Connect Core 1.0 section 3.1.2.1), in seconds.
+func parseMaxAge(text string) (time.Duration, *problem) {
+	if text == "" {
+		return -1, nil
+	}
+	seconds, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, refuse(9002313).says("Invalid request. The max_age '%s' is not a number of seconds.", text)
+	}
+	return time.Duration(seconds) * time.Second, nil
 }
 
 // sessionCookie is the cookie of a browser that has signed in.
@@ -124,7 +145,8 @@ func (s *Server) signedIn(r *http.Request, request *authorizeRequest) (signIn, b
 		return signIn{}, false
 	}
 	person, known := s.tenant.PersonByID(in.objectID)
-	usable := known && !person.Disabled && (request.loginHint == "" || strings.EqualFold(request.loginHint, person.UPN))
+	young := request.maxAge < 0 || s.now().Sub(in.at) <= request.maxAge
+	usable := young && known && !person.Disabled && (request.loginHint == "" || strings.EqualFold(request.loginHint, person.UPN))
 	return in, usable
 }
 

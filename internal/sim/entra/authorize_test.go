@@ -240,3 +240,44 @@ func TestWhoCannotSignIn(t *testing.T) {
 	f.clock.advance(flowLife)
 	b.enter("login", alice).see("Your sign-in has expired")
 }
+
+// TestWhomTheApplicationIsAssignedTo: where assignment is required, others are told so by the application; app roles are
+// in the id token, those of this application alone.
+func TestWhomTheApplicationIsAssignedTo(t *testing.T) {
+	f := start(t)
+	f.tenant.UpdateApplication(clientID, func(a *tenant.Application) { a.AssignmentRequired = true })
+	refused := func(b *browser) {
+		t.Helper()
+		got := b.returned()
+		if got.Get("error") != "access_denied" || got.Get("state") != "the state" || got.Get("code") != "" {
+			t.Errorf("got %v, want access_denied with the state", got)
+		}
+		contains(t, "description", got.Get("error_description"), "AADSTS50105:")
+	}
+	refused(f.browse(t).authorize(wanted()).enter("login", bob).enter("passwd", password))
+	f.tenant.UpdatePerson(bob, func(p *tenant.Person) {
+		p.AppRoles = []tenant.Assignment{{ClientID: webID, Role: "Other"}, {ClientID: clientID, Role: "Postern.Auditor"}, {ClientID: clientID}}
+	})
+	b := f.browse(t)
+	claims := claimsOf(t, f.post(t, "token", redemption(b.signIn(wanted()))).text("id_token"))
+	if diff := cmp.Diff([]any{"Postern.Auditor"}, claims["roles"]); diff != "" {
+		t.Errorf("roles (-want +got):\n%s", diff)
+	}
+	f.tenant.UpdatePerson(bob, func(p *tenant.Person) { p.AppRoles = nil })
+	refused(b.authorize(wanted("prompt", "none")))
+}
+
+// TestMaxAge: a browser's sign-in that is too old is asked for anew.
+func TestMaxAge(t *testing.T) {
+	f := start(t)
+	b := f.browse(t)
+	b.signIn(wanted())
+	f.clock.advance(time.Minute)
+	if b.authorize(wanted("max_age", "3600")).returned().Get("code") == "" {
+		t.Error("a young sign-in did not do")
+	}
+	b.authorize(wanted("max_age", "10")).see("Sign in")
+	if got := b.authorize(wanted("max_age", "-1")).returned().Get("error"); got != "invalid_request" {
+		t.Errorf("got error %q for a max_age that is none", got)
+	}
+}

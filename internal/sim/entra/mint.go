@@ -95,6 +95,9 @@ func (s *Server) idToken(in signIn, application tenant.Application, person tenan
 		"name": person.Name, "oid": person.ObjectID, "preferred_username": person.UPN,
 		"sub": pairwise(person.ObjectID, application.ClientID), "tid": s.tenant.ID, "ver": "2.0",
 	}
+	if roles := rolesOf(person, application); len(roles) > 0 {
+		claims["roles"] = roles
+	}
 	if in.nonce != "" {
 		claims["nonce"] = in.nonce
 	}
@@ -106,6 +109,16 @@ func (s *Server) idToken(in signIn, application tenant.Application, person tenan
 		claims["acrs"] = in.claims.contexts
 	}
 	return s.keys.sign(claims)
+}
+
+// rolesOf gives the values of a person's app roles.
+func rolesOf(person tenant.Person, application tenant.Application) (roles []string) {
+	for _, a := range person.AppRoles {
+		if a.ClientID == application.ClientID && a.Role != "" {
+			roles = append(roles, a.Role)
+		}
+	}
+	return roles
 }
 
 // pairwise is a person's sub for one audience (OpenID Connect Core 1.0 section 8.1).

@@ -79,7 +79,8 @@ func (s *Server) showStep(w http.ResponseWriter, f *flow, next step, id, mistake
 	case stepPassword:
 		p.Title, p.Field = "Enter password", &field{Name: "passwd", Label: "Password", Secret: true}
 	case stepFactor:
-		p.Title, p.Field = "Enter code", &field{Name: "otc", Label: "The code of your second factor (GET /sim/state shows it)"}
+		p.Title, p.Field = "Enter code", &field{Name: "otc", Label: "Code"}
+		p.Text = "Please type in the code displayed on your authenticator app. The simulated one displays " + s.MFACode(f.person.UPN) + "."
 	case stepAdmin:
 		p.Title = "Need admin approval"
 		p.Text = f.application.Name + " needs permission to access resources in your organization that only an admin can grant."

@@ -2,6 +2,7 @@ package entra
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"postern/internal/secret"
@@ -16,6 +17,7 @@ const (
 	stepPassword             // prove it
 	stepFactor               // prove it again
 	stepAdmin                // nothing: an administrator would have to consent first
+	stepAssigned             // nothing: an administrator would have to assign the application first
 	stepConfirm              // agree
 	stepDone
 )
@@ -55,6 +57,9 @@ func (f *flow) step(s *Server) step {
 	case f.person.MFA && !f.factor && !signedIn:
 		return stepFactor
 	}
+	if !f.assigned(s) {
+		return stepAssigned
+	}
 	if _, p := f.scope.consented(f.application); p != nil {
 		return stepAdmin
 	}
@@ -62,6 +67,16 @@ func (f *flow) step(s *Server) step {
 		return stepConfirm
 	}
 	return stepDone
+}
+
+// assigned reports whether the person may use the application.
+func (f *flow) assigned(s *Server) bool {
+	person := f.person
+	if f.session.objectID != "" {
+		person, _ = s.tenant.PersonByID(f.session.objectID)
+	}
+	return !f.application.AssignmentRequired ||
+		slices.ContainsFunc(person.AppRoles, func(a tenant.Assignment) bool { return a.ClientID == f.application.ClientID })
 }
 
 // What the pages say of a mistake.
@@ -134,14 +149,29 @@ func (s *Server) takeFlow(id string) (*flow, bool) {
 // advance shows the page of the next step, or finishes.
 func (s *Server) advance(w http.ResponseWriter, r *http.Request, f *flow, mistake string) {
 	next := f.step(s)
-	if next == stepDone {
+	switch {
+	case next == stepDone:
 		s.finish(w, r, f)
+		return
+	case next == stepAssigned && f.authorize != nil:
+		s.returnProblem(w, r, f.authorize, f.notAssigned())
+		return
+	case next == stepAssigned:
+		s.showProblem(w, r, f.notAssigned())
 		return
 	}
 	f.expires = s.now().Add(flowLife)
 	id := randomText(32)
 	keep(&s.state, s.state.flows, id, f)
 	s.showStep(w, f, next, id, mistake)
+}
+
+// notAssigned is the problem of somebody whom the application is not assigned to.
+func (f *flow) notAssigned() *problem {
+	p := refuse(50105).says("Your administrator has configured the application %s ('%s') to block users unless they are specifically "+
+		"granted ('assigned') access to the application.", f.application.Name, f.application.ClientID)
+	p.word = "access_denied" // the authorization endpoint's word for it
+	return p
 }
 
 // finish ends a flow with the sign-in.

@@ -23,6 +23,13 @@ type Person struct {
 	Password secret.Text
 	MFA      bool // signs in with a second factor
 	Disabled bool
+	AppRoles []Assignment
+}
+
+// Assignment is an application that a person is assigned to, with a role of it.
+type Assignment struct {
+	ClientID string
+	Role     string // value of the app role, such as Postern.Administrator; empty for the default access
 }
 
 // Secret is a client secret of an application.
@@ -52,6 +59,8 @@ type Application struct {
 	Delegated    []string // delegated permissions with admin consent, such as IMAP.AccessAsUser.All
 	Roles        []string // application permissions with admin consent, such as SMTP.SendAsApp
 	Disabled     bool
+	// AssignmentRequired keeps out whom the application is not assigned to.
+	AssignmentRequired bool
 }
 
 // Mailbox is a mailbox, a person's or a shared one.
