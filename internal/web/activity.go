@@ -21,15 +21,15 @@ const maxHappenings = 100
 // happening is something that happened, in the words of the pages. What repeats itself without a break is one happening.
 type happening struct {
 	Key    string // activity.KEY says what it was, and activity.KEY.advice, where there is such a text, what to do
-	Mood   string // good, bad or soft
+	Mood   string // good, bad or plain
 	Fill   []any  // for the text
 	Count  int
 	First  time.Time // the oldest of them
 	Last   time.Time // the newest of them
-	Login  string
-	From   string // the address, without its port
-	Client string // what the client calls itself
-	Label  string // of the app password
+	Login  string    // empty where the person has one only
+	From   string    // the address, without its port
+	Client string    // what the client calls itself
+	Label  string    // of the app password
 }
 
 // Advice gives the key of the text that says what to do; empty where there is nothing.
@@ -44,7 +44,6 @@ func (h happening) Advice() string {
 // activityList is what the page of one's activity shows.
 type activityList struct {
 	Happenings []happening
-	Several    bool
 	Whole      bool      // all that was asked for was looked at
 	Oldest     time.Time // of what was looked at
 	More       bool      // there are more than the page has lines
@@ -62,7 +61,7 @@ func (p *Portal) activityPage(w http.ResponseWriter, r *http.Request) {
 		p.unavailable(w, r, "reading the audit log", err)
 		return
 	}
-	list := activityList{Happenings: happenings(entries, passwords), Several: len(logins) > 1, Whole: found.Whole, Oldest: found.Oldest}
+	list := activityList{Happenings: happenings(entries, logins, passwords), Whole: found.Whole, Oldest: found.Oldest}
 	if len(list.Happenings) > maxHappenings {
 		list.Happenings, list.More = list.Happenings[:maxHappenings], true
 	}
@@ -70,7 +69,7 @@ func (p *Portal) activityPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // happenings puts entries of the audit log, the newest first, into the words of the pages.
-func happenings(entries []audit.Entry, passwords []passwordView) []happening {
+func happenings(entries []audit.Entry, logins []Login, passwords []passwordView) []happening {
 	labels := make(map[string]string)
 	for _, v := range passwords {
 		labels[v.ID] = v.Label
@@ -82,6 +81,9 @@ func happenings(entries []audit.Entry, passwords []passwordView) []happening {
 			continue
 		}
 		h.Count, h.First, h.Last = 1, e.Time, e.Time
+		if len(logins) == 1 {
+			h.Login = ""
+		}
 		if label, mine := labels[h.Label]; mine {
 			h.Label = label
 		}
@@ -125,7 +127,11 @@ func tellOf(e audit.Entry) (happening, bool) {
 	if e.Decode(&t) != nil {
 		return happening{}, false
 	}
-	h := happening{Key: e.Kind, Mood: "soft", Login: t.Login, From: t.Remote, Client: t.Client, Label: t.Password}
+	by, from := splitActor(t.By)
+	if t.Remote == "" {
+		t.Remote = from
+	}
+	h := happening{Key: e.Kind, Mood: "plain", Login: t.Login, From: t.Remote, Client: t.Client, Label: t.Password}
 	if host, _, err := net.SplitHostPort(t.Remote); err == nil {
 		h.From = host
 	}
@@ -146,15 +152,15 @@ func tellOf(e audit.Entry) (happening, bool) {
 	case "factor-refused", "enrolment-refused":
 		h.Mood = "bad"
 	case "password-issued":
-		h.Label, h.Fill = t.Label, []any{t.Label, t.By}
+		h.Label, h.Fill = "", []any{t.Label, by}
 	case "password-renewed", "password-revoked", "login-locked", "login-unlocked":
-		h.Fill = []any{t.By}
+		h.Fill = []any{by}
 	case "factor-enrolled", "factor-removed", "factor-proven":
 		h.Fill = []any{t.Name}
 	case "factor-renamed":
 		h.Fill = []any{t.Before, t.Name}
 	case "factors-reset":
-		h.Mood, h.Fill = "bad", []any{t.By}
+		h.Mood, h.Fill = "bad", []any{by}
 	}
 	return h, true
 }

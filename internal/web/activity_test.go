@@ -31,12 +31,12 @@ func TestActivity(t *testing.T) {
 		h.happened(refused, start.Add(time.Duration(i)*time.Minute))
 	}
 	h.happened(audit.SignIn{Outcome: audit.Allowed, Login: alice.Username, Remote: "192.0.2.7:1", Password: "idtest"}, start.Add(time.Hour))
-	h.happened(audit.PasswordRevoked{ID: "idtest", Login: alice.Username, By: `bob "<i>"`}, start.Add(2*time.Hour))
+	h.happened(audit.PasswordRevoked{ID: "idtest", Login: alice.Username, By: `bob "<i>" (oid-bob, operator) at 192.0.2.9:4711`}, start.Add(2*time.Hour))
 	h.happened(audit.TokenRefused{Account: alice.Username, Class: "temporary"}, start.Add(3*time.Hour))
 	h.happened(audit.Message{Login: alice.Username}, start.Add(3*time.Hour))
 	a := h.signedIn(alice).get("/activity").want(200,
 		"Refused: wrong password", "47 times, since", "from 10.0.8.31", "calls itself “<script>alert(1)</script>”", "Your Microsoft password does not work here",
-		"Signed in", "with “Thunderbird”", `App password revoked, by bob "<i>"`, "The page looks 30 days back.")
+		"Signed in", "with “Thunderbird”", `App password revoked, by bob "<i>"`, "from 192.0.2.9", "The page looks 30 days back.")
 	if strings.Contains(a.Body, "<script>alert") || strings.Contains(a.Body, "<i>") {
 		t.Errorf("what strangers wrote is not encoded:\n%s", a.Body)
 	}

@@ -53,7 +53,7 @@ func (p *Portal) home(w http.ResponseWriter, r *http.Request) {
 		p.unavailable(w, r, "reading the audit log", err)
 		return
 	}
-	for _, h := range happenings(entries, passwords) {
+	for _, h := range happenings(entries, logins, passwords) {
 		if h.Mood == "bad" && len(o.Trouble) < maxTrouble {
 			o.Trouble = append(o.Trouble, h)
 		}

@@ -49,16 +49,17 @@ type passwordView struct {
 	Renewable bool      // new evidence makes it work again, or longer
 	Ends      time.Time // when it stops by itself; the zero time means never
 	Aged      time.Time // when its evidence no longer counts; the zero time means never
+	Until     string    // what Ends is: the key of a text
 }
 
 // viewOf looks at an app password of a login.
 func viewOf(r apppassword.Record, l Login, now time.Time) passwordView {
-	v := passwordView{Record: r, Use: useOf(r.Protocols, r.ReadOnly), Over: !r.InForce(now), Ends: r.Expires}
+	v := passwordView{Record: r, Use: useOf(r.Protocols, r.ReadOnly), Over: !r.InForce(now), Ends: r.Expires, Until: "passwords.ends"}
 	mfa := l.Policy.MFA
 	if mfa.MaxAge > 0 {
 		v.Aged = r.Evidence.At.Add(time.Duration(mfa.MaxAge))
 		if v.Ends.IsZero() || v.Aged.Before(v.Ends) {
-			v.Ends = v.Aged
+			v.Ends, v.Until = v.Aged, "passwords.confirm"
 		}
 	}
 	switch {
@@ -71,7 +72,7 @@ func viewOf(r apppassword.Record, l Login, now time.Time) passwordView {
 	case !mfa.Accepts(r.Evidence.Method):
 		v.Condition = evidenceNone
 	case mfa.Aged(r.Evidence.At, now):
-		v.Condition = evidenceOld
+		v.Condition, v.Until = evidenceOld, "passwords.paused"
 	case l.NeedsSignIn:
 		v.Condition = signInNeeded
 	case l.Refused:

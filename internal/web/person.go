@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -74,6 +75,16 @@ func withVisit(r *http.Request, v visit) *http.Request {
 func actor(r *http.Request) string {
 	who := personOf(r)
 	return fmt.Sprintf("%s (%s, %s) at %s", who.Username, who.ObjectID, who.Role, r.RemoteAddr)
+}
+
+// splitActor takes apart what actor has made: the name, and the address with its port. Somebody else's text is a name.
+func splitActor(by string) (name, remote string) {
+	name, rest, found := strings.Cut(by, " (")
+	if !found {
+		return by, ""
+	}
+	_, remote, _ = strings.Cut(rest, ") at ")
+	return name, remote
 }
 
 // remote gives the address that a request came from. Headers that say something else are not looked at (threat model I-36).

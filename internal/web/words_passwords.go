@@ -18,6 +18,8 @@ var passwordWords = texts{
 	"passwords.by":       {"by %s", "durch %s"},
 	"passwords.created":  {"Made", "Angelegt"},
 	"passwords.ends":     {"Valid until", "Gültig bis"},
+	"passwords.confirm":  {"Confirm again by", "Neu bestätigen bis"},
+	"passwords.paused":   {"Paused since", "Ausgesetzt seit"},
 	"passwords.endless":  {"you revoke it", "Sie es widerrufen"},
 	"passwords.evidence": {"Vouched for", "Bestätigt"},
 	"passwords.networks": {"Accepted from", "Angenommen von"},
