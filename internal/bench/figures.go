@@ -18,13 +18,13 @@ import (
 // measurements are what is measured, in the order of the table. Memory comes first, while the processes are fresh: what
 // they have grown to under load they give back only slowly.
 var measurements = []measurement{
-	{[]string{"idle session, fresh", "idle session, after 64 KB"}, []string{"KB", "KB"}, idle},
-	{[]string{"IMAP sign-ins, 32 at once", "CPU of a sign-in"}, []string{"1/s", "µs"}, signIns},
-	{[]string{"FETCH, one connection", "CPU of 1 GB by FETCH"}, []string{"MB/s", "s"}, fetches},
-	{[]string{"NOOP round trip, median"}, []string{"µs"}, noop},
-	{[]string{"SMTP, new connection, 4 KB message"}, []string{"1/s"}, newConnections},
-	{[]string{"SMTP, reused connection, 4 KB message"}, []string{"1/s"}, reusedConnection},
-	{[]string{"SMTP, 30 MB message"}, []string{"MB/s"}, bigMessage},
+	{names: []string{"idle session, fresh", "idle session, after 64 KB"}, units: []string{"KB", "KB"}, measure: idle, once: true},
+	{names: []string{"IMAP sign-ins, 32 at once", "CPU of a sign-in"}, units: []string{"1/s", "µs"}, measure: signIns},
+	{names: []string{"FETCH, one connection", "CPU of 1 GB by FETCH"}, units: []string{"MB/s", "s"}, measure: fetches},
+	{names: []string{"NOOP round trip, median"}, units: []string{"µs"}, measure: noop},
+	{names: []string{"SMTP, new connection, 4 KB message"}, units: []string{"1/s"}, measure: newConnections},
+	{names: []string{"SMTP, reused connection, 4 KB message"}, units: []string{"1/s"}, measure: reusedConnection},
+	{names: []string{"SMTP, 30 MB message"}, units: []string{"MB/s"}, measure: bigMessage},
 }
 
 // client is a mail client.

@@ -42,7 +42,7 @@ func run(ctx context.Context) error {
 	rounds := flag.Int("rounds", 3, "interleaved rounds; the medians count")
 	span := flag.Duration("span", 2*time.Second, "how long one measurement takes")
 	sessions := flag.Int("sessions", 400, "idle sessions for the memory figures")
-	only := flag.String("only", "", "measure only what fits this expression, such as 'idle.*/(floor|postern)'; default: everything")
+	only := flag.String("only", "", "measure only what fits this expression, such as 'idle.*/(floor|postern)', users or crowd; default: everything")
 	flag.Parse()
 	pick, err := regexp.Compile(*only)
 	if err != nil {
@@ -79,6 +79,7 @@ type settings struct {
 type measurement struct {
 	names, units []string
 	measure      func(*target, settings) ([]float64, error)
+	once         bool // in the first round only, for it takes long and varies little
 }
 
 // measureAll starts what there is to measure, measures in rounds, and prints the table.
@@ -95,7 +96,7 @@ func measureAll(ctx context.Context, s settings) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				if !s.only.MatchString(m.names[0] + "/" + t.name) {
+				if m.once && round > 0 || !s.only.MatchString(m.names[0]+"/"+t.name) {
 					continue
 				}
 				fmt.Fprintf(os.Stderr, "\rround %d of %d: %-40s %-12s", round+1, s.rounds, m.names[0], t.name)
@@ -112,7 +113,7 @@ func measureAll(ctx context.Context, s settings) error {
 	}
 	fmt.Fprintln(os.Stderr)
 	w.print(results)
-	return nil
+	return w.printScale(ctx, s)
 }
 
 func median(values []float64) float64 {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -18,8 +16,6 @@ import (
 	"time"
 
 	"postern/certs"
-	"postern/internal/sim"
-	"postern/internal/sim/entra"
 )
 
 // world is everything that runs during a measurement.
@@ -27,6 +23,7 @@ type world struct {
 	folder  string
 	roots   *x509.CertPool
 	targets []*target
+	gateway gateway
 	closers []func()
 }
 
@@ -35,7 +32,8 @@ type target struct {
 	name            string
 	imap, smtp      string // addresses; empty for what it does not have
 	login, password string
-	process         int // whose CPU and memory count, with its children; 0 for none
+	started         time.Duration // from its start to the end of its first sign-in
+	process         int           // whose CPU and memory count, with its children; 0 for none
 	roots           *x509.CertPool
 }
 
@@ -93,7 +91,8 @@ func (w *world) build(ctx context.Context, binary string) error {
 	if err := w.addFloor(ctx, imap.Addr().String()); err != nil {
 		return err
 	}
-	if err := w.addPostern(ctx, binary, config, imap.Addr().String(), smtp.Addr().String()); err != nil {
+	w.gateway = gateway{binary: binary, imap: imap.Addr().String(), smtp: smtp.Addr().String()}
+	if err := w.addPostern(ctx, config); err != nil {
 		return err
 	}
 	if err := w.addDovecot(ctx, imap.Addr().String()); err != nil {
@@ -148,69 +147,6 @@ func (w *world) addFloor(ctx context.Context, upstream string) error {
 	}
 	pid, err := w.run(ctx, address, []string{roleVariable + "=floor"}, self, w.path("mail.pem"), w.path("mail.key"), upstream, w.path("ca.pem"), address)
 	w.targets = append(w.targets, &target{name: "floor", imap: address, roots: w.roots, login: "u", password: "p", process: pid})
-	return err
-}
-
-const posternConfig = `domain: localhost
-certificates: [{files: {cert: mail.pem, key: mail.key}}]
-providers:
-  contoso:
-    kind: microsoft
-    tenant: contoso.example
-    client_id: %s
-    client_secret_file: client.secret
-    endpoints: {authority: %s, imap: %s, smtp: %s, ca_file: ca.pem}
-listeners:
-  - {protocol: imap, address: "%s", tls: implicit}
-  - {protocol: smtp, address: "%s", tls: implicit}
-policies:
-  device: {protocols: [imap, smtp], limits: {connections: 100000}}
-users:
-  - {login: copier, mailbox: scans@contoso.example, provider: contoso, grant: application, policy: device}
-`
-
-func (w *world) addPostern(ctx context.Context, binary string, config *tls.Config, imap, smtp string) error {
-	directory := sim.Contoso()
-	tokens, err := entra.Start(entra.Config{Tenant: directory, TLS: config, Address: "127.0.0.1:0"})
-	if err != nil {
-		return err
-	}
-	w.closers = append(w.closers, func() { _ = tokens.Close() })
-	application, _ := directory.Application(sim.ClientID)
-	if err := os.WriteFile(w.path("client.secret"), []byte(application.Secrets[0].Value.Reveal()), 0o600); err != nil {
-		return err
-	}
-	if binary == "" {
-		binary = w.path("postern")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/postern")
-		build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
-		if err := build.Run(); err != nil {
-			return err
-		}
-	}
-	t := &target{name: "postern", roots: w.roots, login: "copier"}
-	var errs [2]error
-	t.imap, errs[0] = freeAddress()
-	t.smtp, errs[1] = freeAddress()
-	if err := errors.Join(errs[:]...); err != nil {
-		return err
-	}
-	file := w.path("postern.yaml")
-	content := fmt.Sprintf(posternConfig, sim.ClientID, tokens.URL(), imap, smtp, t.imap, t.smtp)
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		return err
-	}
-	issued, err := exec.CommandContext(ctx, binary, "password", "issue", "-c", file, "--label", "bench", "--json", "copier").Output()
-	if err != nil {
-		return fmt.Errorf("issuing a password: %w", err)
-	}
-	var password struct{ Password string }
-	if err := json.Unmarshal(issued, &password); err != nil {
-		return err
-	}
-	t.password = password.Password
-	t.process, err = w.run(ctx, t.imap, nil, binary, "serve", "-c", file)
-	w.targets = append(w.targets, t)
 	return err
 }
 

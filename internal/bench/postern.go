@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"postern/internal/sim"
+	"postern/internal/sim/entra"
+)
+
+// gateway is what every process of Postern's is started with.
+type gateway struct {
+	binary     string
+	tokens     string // URL of the token service
+	imap, smtp string // addresses upstream
+}
+
+const posternConfig = `domain: localhost
+certificates: [{files: {cert: %[1]s/mail.pem, key: %[1]s/mail.key}}]
+limits: {connections: 20000, connections_per_source: 20000}
+providers:
+  contoso:
+    kind: microsoft
+    tenant: contoso.example
+    client_id: %[2]s
+    client_secret_file: %[1]s/client.secret
+    endpoints: {authority: %[3]s, imap: %[4]s, smtp: %[5]s, ca_file: %[1]s/ca.pem}
+listeners:
+  - {protocol: imap, address: "%[6]s", tls: implicit}
+  - {protocol: smtp, address: "%[7]s", tls: implicit}
+policies:
+  device: {protocols: [imap, smtp], limits: {connections: 100000}}
+users:
+`
+
+const posternUser = "  - {login: %s, mailbox: %s@contoso.example, provider: contoso, grant: application, policy: device}\n"
+
+// addPostern starts the token service and the gateway that is measured beside the others.
+func (w *world) addPostern(ctx context.Context, config *tls.Config) error {
+	directory := sim.Contoso()
+	tokens, err := entra.Start(entra.Config{Tenant: directory, TLS: config, Address: "127.0.0.1:0"})
+	if err != nil {
+		return err
+	}
+	w.closers = append(w.closers, func() { _ = tokens.Close() })
+	w.gateway.tokens = tokens.URL()
+	application, _ := directory.Application(sim.ClientID)
+	if err := os.WriteFile(w.path("client.secret"), []byte(application.Secrets[0].Value.Reveal()), 0o600); err != nil {
+		return err
+	}
+	if w.gateway.binary == "" {
+		w.gateway.binary = w.path("postern")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", w.gateway.binary, "./cmd/postern")
+		build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
+		if err := build.Run(); err != nil {
+			return err
+		}
+	}
+	t, err := w.postern(ctx, 1)
+	if err != nil {
+		return err
+	}
+	w.targets = append(w.targets, t)
+	return nil
+}
+
+// postern starts a gateway with a store of its own and so many users, of whom the first signs in.
+func (w *world) postern(ctx context.Context, users int) (*target, error) {
+	folder, err := os.MkdirTemp(w.folder, "postern-")
+	if err != nil {
+		return nil, err
+	}
+	t := &target{name: "postern", roots: w.roots, login: "copier"}
+	var errs [2]error
+	t.imap, errs[0] = freeAddress()
+	t.smtp, errs[1] = freeAddress()
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	var content strings.Builder
+	fmt.Fprintf(&content, posternConfig, w.folder, sim.ClientID, w.gateway.tokens, w.gateway.imap, w.gateway.smtp, t.imap, t.smtp)
+	fmt.Fprintf(&content, posternUser, "copier", "scans")
+	for i := range users - 1 {
+		login := fmt.Sprintf("device-%d", i)
+		fmt.Fprintf(&content, posternUser, login, login)
+	}
+	file := filepath.Join(folder, "postern.yaml")
+	if err := os.WriteFile(file, []byte(content.String()), 0o600); err != nil {
+		return nil, err
+	}
+	issued, err := exec.CommandContext(ctx, w.gateway.binary, "password", "issue", "-c", file, "--label", "bench", "--json", "copier").Output()
+	if err != nil {
+		return nil, fmt.Errorf("issuing a password: %w", err)
+	}
+	var password struct{ Password string }
+	if err := json.Unmarshal(issued, &password); err != nil {
+		return nil, err
+	}
+	t.password = password.Password
+	began := time.Now()
+	if t.process, err = w.run(ctx, t.imap, nil, w.gateway.binary, "serve", "-c", file); err != nil {
+		return nil, err
+	}
+	c, err := t.signIn()
+	if err != nil {
+		return nil, err
+	}
+	t.started = time.Since(began)
+	return t, c.conn.Close()
+}

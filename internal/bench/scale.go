@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+const (
+	// crowd is how many idle sessions there are when their processor time is measured.
+	crowd = 9000
+	// crowdTime is for how long it is measured, after crowdRest.
+	crowdTime, crowdRest = 20 * time.Second, 15 * time.Second
+)
+
+// printScale measures how the gateway's cost changes with the size of what it serves, and prints it. Each size has a process
+// of its own.
+func (w *world) printScale(ctx context.Context, s settings) error {
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	defer table.Flush()
+	if s.only.MatchString("users") {
+		fmt.Fprintln(table, "\nusers in the config\tstart to first sign-in, ms\tmemory then, MB\tCPU of a sign-in, µs")
+		for _, users := range []int{1, 10, 1000, 10_000} {
+			if err := w.scaleUsers(ctx, s, table, users); err != nil {
+				return fmt.Errorf("%d users: %w", users, err)
+			}
+		}
+	}
+	if s.only.MatchString("crowd") {
+		cpu, n, err := w.crowdCPU()
+		if err != nil {
+			return fmt.Errorf("idle sessions: %w", err)
+		}
+		fmt.Fprintf(table, "\nCPU of %d idle sessions, %% of a core\t%.2f\n", n, cpu)
+	}
+	return nil
+}
+
+// scaleUsers prints the row of so many users: medians of the rounds.
+func (w *world) scaleUsers(ctx context.Context, s settings, table *tabwriter.Writer, users int) error {
+	var starts, memories, costs []float64
+	for range s.rounds {
+		t, err := w.postern(ctx, users)
+		if err != nil {
+			return err
+		}
+		memories = append(memories, t.memory()/1e6)
+		values, err := signIns(t, s)
+		if err != nil {
+			return err
+		}
+		starts = append(starts, float64(t.started.Milliseconds()))
+		costs = append(costs, values[1])
+		w.stopLast()
+	}
+	_, err := fmt.Fprintf(table, "%d\t%.0f\t%.0f\t%.0f\n", users, median(starts), median(memories), median(costs))
+	return err
+}
+
+// stopLast stops what was started last.
+func (w *world) stopLast() {
+	last := len(w.closers) - 1
+	w.closers[last]()
+	w.closers = w.closers[:last]
+}
+
+// crowdCPU gives the processor time of a gateway of idle sessions, in percent of one processor, and their number: fewer than
+// crowd where the system does not allow this process two files for each.
+func (w *world) crowdCPU() (percent float64, n int, err error) {
+	n = crowd
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		n = min(n, (int(files.Cur)-1000)/2)
+	}
+	for _, t := range w.targets {
+		if t.name != "postern" {
+			continue
+		}
+		sessions, err := t.sessions(n)
+		defer hangUp(sessions)
+		if err != nil {
+			return 0, n, err
+		}
+		time.Sleep(crowdRest)
+		before := t.cpu()
+		time.Sleep(crowdTime)
+		return 100 * (t.cpu() - before).Seconds() / crowdTime.Seconds(), n, nil
+	}
+	return 0, 0, nil
+}
