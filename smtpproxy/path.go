@@ -82,7 +82,8 @@ func pathEnd(s string) int {
 	return -1
 }
 
-// parseParameters reads " KEYWORD=value" any number of times (RFC 5321 section 4.1.2, esmtp-param).
+// parseParameters reads " KEYWORD=value" any number of times (RFC 5321 section 4.1.2, esmtp-param). The values of RFC 3461's
+// must be of its form.
 func parseParameters(s string) ([]parameter, bool) {
 	var parameters []parameter
 	for s != "" {
@@ -104,7 +105,11 @@ func parseParameters(s string) ([]parameter, bool) {
 				return nil, false
 			}
 		}
-		parameters = append(parameters, parameter{keyword, value})
+		p := parameter{keyword, value}
+		if !validDSN(p) {
+			return nil, false
+		}
+		parameters = append(parameters, p)
 	}
 	return parameters, true
 }
