@@ -54,7 +54,7 @@ func (m Mapping) grant(protocol Protocol) Grant {
 		Login:     m.Login,
 		Mailbox:   m.Mailbox,
 		Addresses: m.senders(),
-		User:      m.user(protocol),
+		User:      m.User(protocol),
 		Account:   m.Account,
 		ReadOnly:  m.Policy.IMAP.ReadOnly,
 		Folders:   m.Policy.IMAP.Folders,

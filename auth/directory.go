@@ -182,10 +182,10 @@ func (d *Directory) HasAccount(account token.Account) bool {
 	return slices.ContainsFunc(d.Logins(), func(m Mapping) bool { return m.Account == account })
 }
 
-// user gives the user= of XOAUTH2. A person's token opens a shared mailbox by IMAP under the mailbox's name; by SMTP it
+// User gives the user= of XOAUTH2. A person's token opens a shared mailbox by IMAP under the mailbox's name; by SMTP it
 // submits under the person's own, with From the mailbox (reference D.4). An application's token has no mailbox of its
 // own and names the mailbox for both.
-func (m Mapping) user(protocol Protocol) string {
+func (m Mapping) User(protocol Protocol) string {
 	if protocol == SMTP && m.Account.Grant == token.Delegated {
 		return m.Account.Name
 	}

@@ -77,10 +77,10 @@ func TestDirectoryUser(t *testing.T) {
 		"a shared mailbox, by a person":      {Mapping{Mailbox: shared, Account: delegated(alice)}, shared, alice},
 		"a mailbox, by an application token": {Mapping{Mailbox: scans, Account: application}, scans, scans},
 	} {
-		if got := test.mapping.user(IMAP); got != test.imap {
+		if got := test.mapping.User(IMAP); got != test.imap {
 			t.Errorf("%s: IMAP opens %q, want %q", name, got, test.imap)
 		}
-		if got := test.mapping.user(SMTP); got != test.smtp {
+		if got := test.mapping.User(SMTP); got != test.smtp {
 			t.Errorf("%s: SMTP submits as %q, want %q", name, got, test.smtp)
 		}
 	}

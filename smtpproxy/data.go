@@ -1,7 +1,9 @@
 package smtpproxy
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -20,8 +22,9 @@ var blocks = sync.Pool{New: func() any { return new([blockSize]byte) }}
 // dateFormat is that of a trace line and of Date (RFC 5322 section 3.3).
 const dateFormat = "Mon, 2 Jan 2006 15:04:05 -0700"
 
-// data answers DATA: it passes the message on while it comes, and hands back upstream's final word.
-func (d *dialogue) data(rest string) error {
+// data answers DATA: it passes the message on while it comes, and hands back upstream's final word; or it takes the
+// message into the queue.
+func (d *dialogue) data(ctx context.Context, rest string) error {
 	t := d.transaction
 	switch {
 	case rest != "":
@@ -31,47 +34,77 @@ func (d *dialogue) data(rest string) error {
 	case len(t.recipients) == 0:
 		return d.send(say(554, "5.5.1 No valid recipients"))
 	}
-	r, err := t.upstream.timedCommand("DATA")
-	switch {
-	case err != nil, r.code == 421, r.code != 354 && r.code < 400:
-		return d.lose(err)
-	case r.code != 354:
-		d.abandon() // upstream is in the transaction still
-		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "upstream-refused"}, r)
+	if r, err := d.spend(ctx, t); r.code != 0 {
+		d.abandon()
+		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "limit", Detail: errorText(err)}, r)
+	}
+	if t.why == "" {
+		if done, err := d.askForData(t); done {
+			return err
+		}
 	}
 	d.transaction = nil
+	if d.delivery() != direct {
+		t.spool = d.proxy.Queue.NewSpool()
+		defer func() {
+			if t.spool != nil {
+				t.spool.Close()
+			}
+		}()
+	}
 	size, fault, err := d.invite(t)
 	if err != nil { // upstream waits for the message: not even a QUIT may follow
-		d.link.drop()
+		d.lostUpstream(t)
 		d.record(t, audit.Message{Outcome: audit.Refused, Reason: "client-lost", Size: size, Detail: err.Error()}, replyTrouble)
 		return err
 	}
 	d.tally.received += size
-	if fault != nil {
+	switch {
+	case fault != nil:
+		d.lostUpstream(t)
 		return d.fail(t, size, fault)
+	case t.upstream == nil:
+		return d.enqueue(t, size)
 	}
-	_ = t.upstream.conn.SetDeadline(time.Now().Add(finalTimeout))
-	if r, err = final(t.upstream.readReply()); err != nil {
-		d.link.drop()
-		d.log.Info("upstream gave no final reply", "error", err)
-		return d.fail(t, size, faultUpstream)
-	}
-	return d.conclude(t, size, r)
+	return d.awaitFinal(t, size)
 }
 
-// conclude hands back upstream's final reply.
-func (d *dialogue) conclude(t *transaction, size int64, r reply) error {
-	if r.code == 421 {
-		d.link.drop()
-	} else {
-		d.link.release()
+// askForData asks upstream for the message. done says that the client has its answer already.
+func (d *dialogue) askForData(t *transaction) (done bool, err error) {
+	r, err := t.upstream.timedCommand("DATA")
+	switch lost := err != nil || r.code == 421 || r.code != 354 && r.code < 400; {
+	case lost && d.delivery() == autoMode:
+		d.lostUpstream(t)
+		d.turnToQueue(t, "upstream was lost before the message")
+	case lost:
+		return true, d.lose(err)
+	case r.code != 354 && d.postponable(r):
+		d.turnToQueue(t, r.text())
+	case r.code != 354:
+		d.abandon() // upstream is in the transaction still
+		return true, d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "upstream-refused"}, r)
 	}
-	m := audit.Message{Outcome: audit.Refused, Reason: "upstream-refused", Size: size}
-	if r.positive() {
-		m.Outcome, m.Reason = audit.Allowed, ""
-		d.tally.messages++
+	return false, nil
+}
+
+// spend counts the message's recipients against the policy's limit of a day. The reply has the code 0 if they fit.
+func (d *dialogue) spend(ctx context.Context, t *transaction) (reply, error) {
+	most := d.grant.Policy.Limits.RecipientsPerDay
+	until, err := d.proxy.Queue.AdmitRecipients(ctx, d.grant.Login, len(t.recipients), most)
+	switch {
+	case err != nil:
+		return replyTrouble, err
+	case !until.IsZero():
+		return say(452, fmt.Sprintf("4.5.3 The policy allows %d recipients in 24 hours; try again after %s UTC", most, until.UTC().Format("15:04"))), nil
 	}
-	return d.finish(t, m, r)
+	return reply{}, nil
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // fail answers for a message that upstream did not get whole.
@@ -97,7 +130,7 @@ func (d *dialogue) invite(t *transaction) (size int64, f *fault, err error) {
 func (d *dialogue) pass(t *transaction) (size int64, f *fault, err error) {
 	block := blocks.Get().(*[blockSize]byte)
 	defer blocks.Put(block)
-	message, end := d.newEdit(t, writerFunc(func(p []byte) (int, error) { return d.write(t, p) })), d.framing()
+	message, end := d.newEdit(t, writerFunc(func(p []byte) (int, error) { return d.deliver(t, p) })), d.framing()
 	held := 0 // bytes at the block's start that wait
 	for ended := false; !ended; {
 		n, err := d.readBlock(block[held:])
@@ -156,7 +189,6 @@ func (d *dialogue) passBlock(message *edit, portion []byte, size int64, bare boo
 		return f
 	}
 	if err != nil {
-		d.log.Info("upstream lost in the middle of a message", "error", err)
 		return faultUpstream
 	}
 	return nil
@@ -168,6 +200,32 @@ func (d *dialogue) maxSize() int64 {
 		return MaxSize
 	}
 	return min(int64(d.grant.Policy.Send.MaxSize), MaxSize)
+}
+
+// deliver takes bytes of the message to upstream, to the spool, or to both. Either can do without the other. The error is
+// a *fault.
+func (d *dialogue) deliver(t *transaction, p []byte) (int, error) {
+	if t.spool != nil {
+		if _, err := t.spool.Write(p); err != nil {
+			d.log.Error("a message cannot be spooled", "error", err)
+			t.spool.Close()
+			t.spool = nil
+		}
+	}
+	if t.upstream != nil {
+		if _, err := d.write(t, p); err != nil {
+			d.log.Info("upstream lost in the middle of a message", "error", err)
+			d.lostUpstream(t)
+			if t.spool == nil {
+				return 0, faultUpstream
+			}
+			t.why = "upstream was lost in the middle of the message"
+		}
+	}
+	if t.upstream == nil && t.spool == nil {
+		return 0, faultSpool
+	}
+	return len(p), nil
 }
 
 // write sends bytes to upstream.

@@ -122,6 +122,7 @@ func TestRepliesWordForWord(t *testing.T) {
 			} else {
 				c.expect(want)
 			}
+			w.forgetPace()
 			c.deliver()
 			test.want.Outcome, test.want.Sender = audit.Refused, "scans@contoso.example"
 			if test.verb != "MAIL" {

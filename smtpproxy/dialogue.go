@@ -175,7 +175,7 @@ func (d *dialogue) dispatch(ctx context.Context, verb, rest string) error {
 	case "RCPT":
 		return d.rcpt(rest)
 	case "DATA":
-		return d.data(rest)
+		return d.data(ctx, rest)
 	case "RSET":
 		return d.rset(rest)
 	case "NOOP": // RFC 5321 section 4.1.1.9: a string may follow, and is ignored
@@ -238,7 +238,10 @@ func (d *dialogue) quit(rest string) error {
 
 // end closes what the session held and records its end.
 func (d *dialogue) end() {
-	d.forget()
+	if t := d.transaction; t != nil {
+		d.forget()
+		d.lostUpstream(t)
+	}
 	if d.live == nil {
 		return
 	}

@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
-	"postern/auth/token"
 	"postern/internal/audit"
 	"postern/internal/diagnosis"
+	"postern/internal/queue"
 )
 
 // maxRecipients is how many recipients one message may have: Exchange's largest limit (reference C).
@@ -18,14 +18,20 @@ const maxRecipients = 1000
 // receivedRoom is what a declared size grows by, in bytes, for the Received line that is added.
 const receivedRoom = 1024
 
-// transaction is a mail transaction (RFC 5321 section 3.3) that upstream has agreed to.
+// transaction is a mail transaction (RFC 5321 section 3.3).
 type transaction struct {
-	upstream   *submission
-	sender     string   // as the sending policy has it
-	utf8       bool     // SMTPUTF8 was asked for
-	eightBit   bool     // 8-bit characters were announced
-	recipients []string // that upstream accepted
-	refused    reply    // the last refusal of a recipient; its code is 0 when there was none
+	sender     string            // as the sending policy has it
+	parameters []parameter       // of MAIL
+	utf8       bool              // SMTPUTF8 was asked for
+	eightBit   bool              // 8-bit characters were announced
+	recipients []string          // that were accepted
+	envelope   []queue.Recipient // the same, with what was asked for each
+	refused    reply             // the last refusal of a recipient; its code is 0 when there was none
+
+	upstream *submission   // nil where the message goes to the queue
+	permit   *queue.Permit // for upstream; nil without one
+	why      string        // why it goes to the queue; empty where it does not
+	spool    *queue.Spool  // takes the content; nil where the message cannot go to the queue
 }
 
 // mail answers MAIL: it sees to a connection to upstream and hands the command on.
@@ -61,18 +67,11 @@ func (d *dialogue) mail(ctx context.Context, rest string) error {
 	if !t.eightBit && d.door.Profile.Undeclared8Bit {
 		parameters = announceEightBit(parameters)
 	}
-	r, err := d.openTransaction(ctx, t, parameters)
-	if err != nil {
-		d.log.Info("message refused", "sender", sender, "error", err)
-		refusal, reason := upstreamReply(err)
-		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: string(reason), Detail: err.Error()}, refusal)
+	t.parameters = parameters
+	for _, p := range parameters {
+		t.utf8 = t.utf8 || p.keyword == "SMTPUTF8"
 	}
-	if !r.positive() {
-		d.link.release()
-		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "sender-refused"}, r)
-	}
-	d.transaction = t
-	return d.send(r)
+	return d.setOut(ctx, t, parameters)
 }
 
 // knownByAddress reports whether the client need not sign in to be somebody.
@@ -118,67 +117,54 @@ func announceEightBit(parameters []parameter) []parameter {
 	return append(kept, parameter{"BODY", "8BITMIME"})
 }
 
-// openTransaction sends MAIL to upstream: over the connection that the session has, if that still works, or over a new
-// one.
+// openTransaction sends MAIL to upstream: over a connection that waits for the mailbox's next message, if it still works,
+// or over a new one.
 func (d *dialogue) openTransaction(ctx context.Context, t *transaction, parameters []parameter) (reply, error) {
-	if kept := d.link.take(); kept != nil {
-		r, err := kept.complete(mailCommand(kept, t, parameters))
+	for kept := d.proxy.pool.take(d.key()); kept != nil; kept = d.proxy.pool.take(d.key()) {
+		if !d.link.put(kept) {
+			return reply{}, errCutOff
+		}
+		r, err := kept.complete(mailCommand(kept, t.sender, parameters))
 		if err == nil && r.code != 421 {
 			t.upstream = kept
 			return r, nil
 		}
 		d.link.drop() // upstream had closed it meanwhile
 	}
-	opened, err := d.openUpstream(ctx)
+	opened, err := d.proxy.open(ctx, d.key())
 	if err != nil {
 		return reply{}, err
 	}
+	if !d.link.put(opened) {
+		return reply{}, errCutOff
+	}
 	t.upstream = opened
-	r, err := opened.complete(mailCommand(opened, t, parameters))
+	r, err := opened.complete(mailCommand(opened, t.sender, parameters))
 	if err != nil {
+		t.upstream = nil
 		d.link.drop()
 		return reply{}, err
 	}
 	return r, nil
 }
 
-// openUpstream opens a new connection to upstream for the session's grant.
-func (d *dialogue) openUpstream(ctx context.Context) (*submission, error) {
-	upstream, ok := d.proxy.Upstreams[d.grant.Account.Provider]
-	if !ok {
-		return nil, fmt.Errorf("provider %q: %w", d.grant.Account.Provider, errNoUpstream)
-	}
-	var opened *submission
-	err := d.proxy.Tokens.Use(ctx, d.grant.Account, func(ctx context.Context, access token.Access) (err error) {
-		opened, err = openSubmission(ctx, upstream, d.proxy.Domain, d.grant.User, access.Token)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if !d.link.put(opened) {
-		return nil, fmt.Errorf("%w: the session was cut off", errUpstream)
-	}
-	return opened, nil
-}
+// errCutOff is a session that somebody has ended meanwhile.
+var errCutOff = fmt.Errorf("%w: the session was cut off", errUpstream)
 
 // mailCommand writes MAIL for upstream, with the parameters that it knows. AUTH= (RFC 4954 section 5) is the gateway's
 // own business with upstream and is not handed on.
-func mailCommand(s *submission, t *transaction, parameters []parameter) string {
+func mailCommand(s *submission, sender string, parameters []parameter) string {
 	var b strings.Builder
-	b.WriteString("MAIL FROM:<" + t.sender + ">")
+	b.WriteString("MAIL FROM:<" + sender + ">")
 	for _, p := range parameters {
 		extension := map[string]string{"SIZE": "SIZE", "BODY": "8BITMIME", "SMTPUTF8": "SMTPUTF8", "RET": "DSN", "ENVID": "DSN"}[p.keyword]
 		if _, offered := s.extensions[extension]; !offered {
 			continue
 		}
 		value := p.value
-		switch p.keyword {
-		case "SIZE":
+		if p.keyword == "SIZE" {
 			size, _ := strconv.ParseUint(value, 10, 63)
 			value = strconv.FormatUint(size+receivedRoom, 10)
-		case "SMTPUTF8":
-			t.utf8 = true
 		}
 		b.WriteString(" " + p.keyword)
 		if value != "" {
@@ -188,24 +174,24 @@ func mailCommand(s *submission, t *transaction, parameters []parameter) string {
 	return b.String()
 }
 
-// rcpt answers RCPT: it hands the command on.
+// rcpt answers RCPT: it hands the command on, or accepts it for the queue.
 func (d *dialogue) rcpt(rest string) error {
 	t := d.transaction
 	if t == nil {
 		return d.outOfTurn()
 	}
-	recipient, parameters, ok := parsePath(rest, "TO:", d.door.Profile)
-	if !ok || recipient == "" {
+	address, parameters, ok := parsePath(rest, "TO:", d.door.Profile)
+	if !ok || address == "" {
 		return d.reject(replySyntax)
 	}
 	if len(t.recipients) >= maxRecipients {
 		return d.send(say(452, "4.5.3 Too many recipients"))
 	}
-	if patterns := d.grant.Policy.Send.Recipients; len(patterns) > 0 && !matchesAddress(patterns, recipient) {
+	if patterns := d.grant.Policy.Send.Recipients; len(patterns) > 0 && !matchesAddress(patterns, address) {
 		t.refused = replyRecipientForbidden
 		return d.send(t.refused)
 	}
-	command := "RCPT TO:<" + recipient + ">"
+	recipient := queue.Recipient{Address: address}
 	for _, p := range parameters {
 		if p.keyword != "NOTIFY" && p.keyword != "ORCPT" {
 			return d.send(say(555, "5.5.4 Unsupported RCPT parameter"))
@@ -213,28 +199,63 @@ func (d *dialogue) rcpt(rest string) error {
 		if p.value == "" { // RFC 3461 section 4: both have one
 			return d.reject(replySyntax)
 		}
-		if _, offered := t.upstream.extensions["DSN"]; offered {
-			command += " " + p.keyword + "=" + p.value
+		if p.keyword == "NOTIFY" {
+			recipient.Notify = p.value
+		} else {
+			recipient.ORcpt = p.value
 		}
 	}
-	r, err := t.upstream.complete(command)
-	if err != nil || r.code == 421 {
-		return d.lose(err)
+	return d.addRecipient(t, recipient)
+}
+
+// addRecipient has upstream decide about a recipient, unless the message goes to the queue.
+func (d *dialogue) addRecipient(t *transaction, recipient queue.Recipient) error {
+	r := replyRecipientOK
+	if t.why == "" {
+		var err error
+		r, err = t.upstream.complete(rcptCommand(t.upstream, recipient))
+		switch lost := err != nil || r.code == 421; {
+		case lost && d.delivery() == autoMode:
+			d.lostUpstream(t)
+			d.turnToQueue(t, "upstream was lost before the message")
+			r = replyRecipientOK
+		case lost:
+			return d.lose(err)
+		case !r.positive() && d.postponable(r):
+			d.turnToQueue(t, r.text())
+			r = replyRecipientOK
+		}
 	}
 	if r.positive() {
-		t.recipients = append(t.recipients, recipient)
+		t.recipients = append(t.recipients, recipient.Address)
+		t.envelope = append(t.envelope, recipient)
 	} else {
 		t.refused = r
 	}
 	return d.send(r)
 }
 
+// rcptCommand writes RCPT for upstream, with what it knows of RFC 3461.
+func rcptCommand(s *submission, recipient queue.Recipient) string {
+	command := "RCPT TO:<" + recipient.Address + ">"
+	if _, offered := s.extensions["DSN"]; !offered {
+		return command
+	}
+	if recipient.Notify != "" {
+		command += " NOTIFY=" + recipient.Notify
+	}
+	if recipient.ORcpt != "" {
+		command += " ORCPT=" + recipient.ORcpt
+	}
+	return command
+}
+
 // lose ends a transaction whose upstream is gone.
 func (d *dialogue) lose(err error) error {
 	d.log.Info("upstream lost", "error", err)
-	d.link.drop()
 	t := d.transaction
 	d.transaction = nil
+	d.lostUpstream(t)
 	lost := audit.Message{Outcome: audit.Refused, Reason: "upstream-unavailable"}
 	if err != nil {
 		lost.Detail = err.Error()
@@ -245,16 +266,10 @@ func (d *dialogue) lose(err error) error {
 // abandon ends a transaction that the client did not bring to an end (RFC 5321 section 4.1.1.5), and makes upstream
 // ready for the next.
 func (d *dialogue) abandon() {
-	t := d.transaction
-	if t == nil {
-		return
+	if t := d.transaction; t != nil {
+		d.forget()
+		d.letGo(t)
 	}
-	d.forget()
-	if r, err := t.upstream.timedCommand("RSET"); err != nil || !r.positive() {
-		d.link.drop()
-		return
-	}
-	d.link.release()
 }
 
 // forget ends a transaction on this side. One that came to nothing because upstream refused its recipients is a

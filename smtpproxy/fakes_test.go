@@ -1,6 +1,7 @@
 package smtpproxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -15,9 +16,10 @@ import (
 
 // fakeGate lets in whoever has the password, and records one event as the real one does.
 type fakeGate struct {
-	audit *fakeAudit
-	limit int // connections of the policy
-	send  config.Send
+	audit      *fakeAudit
+	limit      int // connections of the policy
+	recipients int // of a day, by the policy
+	send       config.Send
 
 	mu       sync.Mutex
 	attempts []auth.Attempt
@@ -31,7 +33,8 @@ func (g *fakeGate) SignIn(ctx context.Context, attempt auth.Attempt, open func(c
 	g.mu.Unlock()
 	grant := auth.Grant{Login: "copier-3", Mailbox: "scans@contoso.example", User: "scans@contoso.example", Account: copier,
 		Addresses: []string{"scans@contoso.example", "*@contoso.example", "*@b.example"},
-		Password:  "pw-1", Policy: &config.Policy{Limits: config.Limits{Connections: g.limit}, Send: g.send}}
+		Password:  "pw-1", Policy: &config.Policy{Limits: config.Limits{Connections: g.limit, RecipientsPerDay: g.recipients}, Send: g.send}}
+	grant.Policy.Send.Delivery = cmp.Or(g.send.Delivery, direct)
 	if refusal == nil && attempt.Secret.Reveal() != goodPassword {
 		refusal = &auth.Refusal{Kind: auth.Denied, Reason: auth.WrongPassword}
 	}

@@ -17,4 +17,6 @@ var (
 	faultHeader   = &fault{"header-too-big", say(552, "5.3.4 The header of the message is larger than 256 KB")}
 	faultLoop     = &fault{"loop", say(554, "5.4.6 Routing loop: the message has been through too many servers")}
 	faultEightBit = &fault{"undeclared-8bit", say(554, "5.6.1 8-bit characters were not announced with BODY=8BITMIME")}
+	// faultSpool: the queue would have to take it, and there is no room.
+	faultSpool = &fault{"queue-unavailable", queueReply(nil)}
 )

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +21,10 @@ import (
 	"postern/auth/token"
 	"postern/internal/audit"
 	"postern/internal/front"
+	"postern/internal/keys"
+	"postern/internal/queue"
 	"postern/internal/session"
+	"postern/internal/store"
 )
 
 const (
@@ -42,6 +46,9 @@ type world struct {
 	gate     *fakeGate
 	tokens   *fakeTokens
 	audit    *fakeAudit
+	store    *store.Store
+	queue    *queue.Queue
+	limits   *queue.Limits
 	sessions *session.Register
 	log      *log
 	door     Door                    // what the listener grants
@@ -56,20 +63,67 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, upstream: newFakeUpstream(t), tokens: &fakeTokens{}, audit: &fakeAudit{}, sessions: &session.Register{}, log: &log{}}
 	w.gate = &fakeGate{audit: w.audit}
+	w.limits = &queue.Limits{Connections: 3, PerMinute: 1000}
+	w.queue, w.store = openQueue(t, submitters{w.limits}, w.audit, w.log)
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	w.proxy = New(Config{
-		Domain: "mail.test", Gate: w.gate, Tokens: w.tokens, Audit: w.audit, Sessions: w.sessions,
+		Domain: "mail.test", Gate: w.gate, Tokens: w.tokens, Audit: w.audit, Queue: w.queue, Sessions: w.sessions,
 		Upstreams: map[string]Upstream{"contoso": {Address: w.upstream.listener.Addr().String(), TLS: clientTLS()}},
 		Log:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:       func() time.Time { return noon },
 	})
+	w.upstream.leave = w.proxy.pool.leave
 	t.Cleanup(func() {
 		w.stop()
 		w.serving.Wait()
+		w.proxy.Close()
 		w.searchSecrets()
 	})
 	return w
 }
+
+// openQueue makes a queue that delivers nothing before it is started.
+func openQueue(t *testing.T, identities queue.Identities, events *fakeAudit, to io.Writer) (*queue.Queue, *store.Store) {
+	t.Helper()
+	folder := t.TempDir()
+	ring, err := keys.Create(filepath.Join(folder, "postern.keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(folder, "postern.db"), ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := queue.Open(t.Context(), queue.Config{Domain: "mail.test", Store: s, Files: queue.TemporaryFiles(filepath.Join(folder, "spool")),
+		Identities: identities, Audit: events, Log: slog.New(slog.NewTextHandler(to, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		q.Close(ended)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return q, s
+}
+
+// forgetPace forgets that upstream has asked to go slower.
+func (w *world) forgetPace() {
+	w.t.Helper()
+	err := w.store.ChangePace(w.t.Context(), "scans@contoso.example", func(store.Pace) store.Pace { return store.Pace{} })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// submitters are known to the queue, all with the same limits.
+type submitters struct{ limits *queue.Limits }
+
+func (submitters) Barred(context.Context, queue.Submitter, bool) (string, error) { return "", nil }
+func (s submitters) Limits(string) queue.Limits                                  { return *s.limits }
 
 // searchSecrets looks for what must never be shown (threat model I-41).
 func (w *world) searchSecrets() {

@@ -3,41 +3,22 @@ package smtpproxy
 import (
 	"net"
 	"sync"
-	"time"
 )
 
-// idleUpstream is how long a connection to upstream may wait for the session's next message. Exchange allows a mailbox
-// three at a time (reference C).
-const idleUpstream = 15 * time.Second
-
-// link is a client's connection together with its connection to upstream, which comes and goes. Its purpose is that
-// both can be cut off from outside, and that an idle one does not stay.
+// link is a client's connection together with the connection to upstream that its message uses, which comes and goes. Its
+// purpose is that both can be cut off from outside.
 type link struct {
 	client net.Conn
 
 	mu       sync.Mutex
-	upstream *submission // nil while there is none
-	inUse    bool        // a transaction uses upstream
-	idle     *time.Timer // closes an upstream that is not in use
+	upstream *submission // nil while no message uses one
 	cause    string      // why somebody else ended the session; empty while nobody has
 }
 
 func newLink(client net.Conn) *link { return &link{client: client} }
 
-// take gives the connection to upstream, if there is one, for a transaction's use.
-func (l *link) take() *submission {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.upstream == nil {
-		return nil
-	}
-	l.idle.Stop()
-	l.inUse = true
-	return l.upstream
-}
-
-// put takes a new connection to upstream, in use by a transaction. It reports false, and closes it, when the session
-// has been cut off meanwhile.
+// put takes a connection to upstream for a message's use. It reports false, and hangs up on it, when the session has been
+// cut off meanwhile.
 func (l *link) put(s *submission) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,36 +26,23 @@ func (l *link) put(s *submission) bool {
 		s.hangUp()
 		return false
 	}
-	l.upstream, l.inUse = s, true
+	l.upstream = s
 	return true
 }
 
-// release ends a transaction's use of upstream, which now waits for the next for a while.
-func (l *link) release() {
+// detach gives the connection to upstream away; nil when the session has been cut off, or has none.
+func (l *link) detach() *submission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.upstream == nil {
-		return
-	}
-	l.inUse = false
-	waiting := l.upstream
-	l.idle = time.AfterFunc(idleUpstream, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.upstream == waiting && !l.inUse {
-			l.upstream = nil
-			go waiting.quit()
-		}
-	})
+	s := l.upstream
+	l.upstream = nil
+	return s
 }
 
 // drop hangs up on upstream without another word, so that nothing half sent is taken for whole.
 func (l *link) drop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.upstream != nil {
-		l.upstream.hangUp()
-		l.upstream = nil
+	if s := l.detach(); s != nil {
+		s.hangUp()
 	}
 }
 
@@ -82,28 +50,19 @@ func (l *link) drop() {
 // for closing TLS would wait for a peer that does not read.
 func (l *link) cut(cause string) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.cause == "" {
 		l.cause = cause
 	}
 	closeSocket(l.client)
-	if l.upstream != nil {
-		l.upstream.hangUp()
-		l.upstream = nil
-	}
+	l.mu.Unlock()
+	l.drop()
 }
 
-// close takes leave of upstream at the end of the session, and gives the cause if somebody else ended it.
+// close hangs up on what is left at the end of the session, and gives the cause if somebody else ended it.
 func (l *link) close() string {
+	l.drop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.idle != nil {
-		l.idle.Stop()
-	}
-	if l.upstream != nil {
-		l.upstream.quit()
-		l.upstream = nil
-	}
 	return l.cause
 }
 

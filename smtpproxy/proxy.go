@@ -3,12 +3,12 @@
 // The proxy holds the whole dialogue with the client. Package auth decides about the sign-in; for a message the proxy
 // signs in at the provider's submission server by XOAUTH2 and passes the envelope and the message on, in constant
 // memory. One Received line goes in front, the sending policy and the listener's profile may edit the header, and the
-// body's bytes stay as they are. What upstream answers is what the client
-// hears, word for word; where upstream gives no answer, the client hears of it as temporary.
+// body's bytes stay as they are. What upstream answers is what the client hears, word for word; where upstream gives no
+// answer, or none for good, the message goes to the queue, or the client hears of it as temporary, as the policy wants.
 //
-// A connection to upstream is opened with the first message of a session, serves the messages that follow, and is
-// closed when it has been idle for a few seconds: Exchange allows a mailbox three at a time, and a device that stays
-// connected must not hold one of them.
+// Connections to upstream belong to mailboxes and not to sessions: one that a message has used serves the next message of
+// the mailbox, a client's or the queue's, and is closed when it has been idle for a few seconds. Exchange allows a
+// mailbox three at a time, and a device that stays connected must not hold one of them.
 package smtpproxy
 
 import (
@@ -21,6 +21,7 @@ import (
 	"postern/auth/token"
 	"postern/internal/audit"
 	"postern/internal/front"
+	"postern/internal/queue"
 	"postern/internal/session"
 )
 
@@ -55,6 +56,7 @@ type Config struct {
 	Gate      Gate
 	Tokens    Tokens
 	Audit     Recorder
+	Queue     *queue.Queue
 	Sessions  *session.Register
 	Upstreams map[string]Upstream // provider → its upstream
 	Log       *slog.Logger
@@ -64,6 +66,8 @@ type Config struct {
 // Proxy serves submissions. It is safe for concurrent use.
 type Proxy struct {
 	Config
+	pool     pool
+	patience time.Duration // for upstream's last word, where a message can be queued
 }
 
 // New makes a proxy.
@@ -71,7 +75,7 @@ func New(config Config) *Proxy {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Proxy{Config: config}
+	return &Proxy{Config: config, patience: finalPatience}
 }
 
 // Door is what a listener grants its clients beyond the RFCs. The zero value grants nothing.
@@ -81,6 +85,9 @@ type Door struct {
 	// WithoutAuth: a client that sends MAIL without a sign-in may be known by its address.
 	WithoutAuth bool
 }
+
+// Close takes leave of upstream. It is for the end, when no message is on its way any more.
+func (p *Proxy) Close() { p.pool.close() }
 
 // Serve holds the dialogue with one client until its connection ends, and closes it. When ctx ends, the client is told
 // so at the next command; a message on its way is finished first.

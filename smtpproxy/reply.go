@@ -61,6 +61,8 @@ func (r reply) enhanced() string {
 // The replies that more than one place gives.
 var (
 	replyOK                 = say(250, "2.0.0 OK")
+	replySenderOK           = say(250, "2.1.0 Sender OK")
+	replyRecipientOK        = say(250, "2.1.5 Recipient OK")
 	replySequence           = say(503, "5.5.1 Bad sequence of commands")
 	replySyntax             = say(501, "5.5.4 Syntax error in parameters")
 	replyLineTooLong        = say(500, "5.5.6 Line too long")

@@ -15,6 +15,7 @@ import (
 	"postern/internal/audit"
 	"postern/internal/config"
 	"postern/internal/front"
+	"postern/internal/queue"
 	"postern/internal/session"
 	"postern/internal/wire"
 )
@@ -31,14 +32,19 @@ func stranger() (d *dialogue, client net.Conn, record *fakeAudit) {
 }
 
 // sender is a stranger that has signed in and may send DATA; on the channel comes what upstream heard after it.
-func sender() (d *dialogue, client net.Conn, record *fakeAudit, heard <-chan string) {
+func sender(t *testing.T) (d *dialogue, client net.Conn, record *fakeAudit, heard <-chan string) {
 	d, client, record = stranger()
+	d.proxy.Queue, _ = openQueue(t, submitters{&queue.Limits{Connections: 3}}, record, io.Discard)
 	d.link = newLink(d.conn.Conn)
 	d.live, _ = d.proxy.Sessions.Add(session.Limits{}, session.Info{ID: "s-1"}, d.link.cut)
-	d.grant, d.started, d.hello, d.extended = &auth.Grant{Login: "copier-3", Policy: &config.Policy{}}, time.Now(), "copier", true
+	d.grant, d.started, d.hello, d.extended = &auth.Grant{Login: "copier-3", Policy: &config.Policy{Send: config.Send{Delivery: direct}}}, time.Now(), "copier", true
 	upstream, heard := readyUpstream()
 	d.link.put(upstream)
-	d.transaction = &transaction{upstream: upstream, sender: "a@b.example", recipients: []string{"c@d.example"}}
+	permit, _, err := d.proxy.Queue.Admit(t.Context(), d.submitter())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.transaction = &transaction{upstream: upstream, permit: permit, sender: "a@b.example", recipients: []string{"c@d.example"}}
 	return d, client, record, heard
 }
 
@@ -107,7 +113,7 @@ func TestSignInTakesTooLong(t *testing.T) {
 
 func TestIdleClientIsSentAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, client, record, _ := sender()
+		d, client, record, _ := sender(t)
 		began := time.Now()
 		d.start(t.Context())
 		all, _ := io.ReadAll(client)
@@ -127,7 +133,7 @@ func TestIdleClientIsSentAway(t *testing.T) {
 // TestClientStallsInItsMessage: it is sent away after a while, and upstream sees no end, nor the CR that may be one.
 func TestClientStallsInItsMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, client, record, heard := sender()
+		d, client, record, heard := sender(t)
 		began := time.Now()
 		d.start(t.Context())
 		go func() { _, _ = io.WriteString(client, "DATA\r\nSubject: x\r\n\r\n.\r") }()
@@ -151,7 +157,7 @@ func TestClientStallsInItsMessage(t *testing.T) {
 // TestStopInAMessage: what is on its way is finished first, though the stop finds the dialogue waiting for more of it.
 func TestStopInAMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, client, record, heard := sender()
+		d, client, record, heard := sender(t)
 		ctx, stop := context.WithCancel(t.Context())
 		d.start(ctx)
 		said := make(chan string, 1)

@@ -46,7 +46,8 @@ type submission struct {
 	extensions map[string]string // keyword of EHLO → its parameters
 	// told is what upstream was told in confidence and may say again: the token, alone and in its message. It goes no
 	// further.
-	told []secret.Text
+	told  []secret.Text
+	pause *time.Timer // ends it when it waits in the pool for too long
 }
 
 // openSubmission connects to upstream, upgrades to TLS, and signs in as user with an access token.

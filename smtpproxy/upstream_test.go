@@ -71,6 +71,8 @@ type fakeUpstream struct {
 	t        *testing.T
 	listener net.Listener
 	tls      *tls.Config
+	before   func(verb string) // is called before each reply, where it is set
+	leave    func()            // has the proxy give up the connections that it keeps
 	serving  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -147,6 +149,9 @@ func (u *fakeUpstream) forget() { u.change(func() { u.forgets = true }) }
 
 // answer writes the reply to a verb, and reports whether the dialogue goes on.
 func (u *fakeUpstream) answer(w io.Writer, verb string) (reply string, ok bool) {
+	if u.before != nil {
+		u.before(verb)
+	}
 	u.mu.Lock()
 	reply, known := ordinary[verb]
 	if !known {
@@ -284,9 +289,11 @@ func (u *fakeUpstream) await(what string, done func(visits []*visit) bool) {
 	}
 }
 
-// awaitOver waits for the n-th connection to be over, and gives a copy of it.
+// awaitOver waits for the n-th connection to be over, which the proxy does not keep for another message, and gives a copy
+// of it.
 func (u *fakeUpstream) awaitOver(n int) visit {
 	u.t.Helper()
+	u.leave()
 	u.await("the end of a connection", func(visits []*visit) bool { return len(visits) > n && visits[n].over })
 	return u.visit(n)
 }

@@ -3,7 +3,8 @@ package audit
 // Catalogue has an event of every kind that there is. A test holds it against the types of this package.
 func Catalogue() []Event {
 	return []Event{
-		SignIn{}, SignInsRefused{}, SessionBegin{}, SessionEnd{}, Message{}, TokenRefreshed{}, TokenRefused{}, AccountEnrolled{},
+		SignIn{}, SignInsRefused{}, SessionBegin{}, SessionEnd{}, Message{}, MessageDelivered{}, MessageBounced{},
+		MessageDelayed{}, MessageHeld{}, MessageReleased{}, MessageDropped{}, TokenRefreshed{}, TokenRefused{}, AccountEnrolled{},
 		AccountRechecked{}, EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
 		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, FactorEnrolled{}, FactorRenamed{}, FactorRemoved{},
 		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, GatewayStarted{}, GatewayStopped{},

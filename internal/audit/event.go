@@ -108,8 +108,74 @@ type Message struct {
 	Mailbox    string   `json:"mailbox"`
 	Sender     string   `json:"sender"` // the reverse-path
 	Recipients []string `json:"recipients"`
-	Size       int64    `json:"size"`            // bytes
-	Reply      string   `json:"reply,omitempty"` // what the client was told
+	Size       int64    `json:"size"`               // bytes
+	Reply      string   `json:"reply,omitempty"`    // what the client was told
+	Queue      string   `json:"queue_id,omitempty"` // the message's id in the queue, where it waits there
+}
+
+// MessageDelivered is a message of the queue that upstream has taken, for these recipients.
+type MessageDelivered struct {
+	ID         string   `json:"queue_id"`
+	Session    string   `json:"session,omitempty"` // in which it was submitted
+	Login      string   `json:"login"`
+	Mailbox    string   `json:"mailbox"`
+	Sender     string   `json:"sender"`
+	Recipients []string `json:"recipients"`
+	Reply      string   `json:"reply"`     // upstream's
+	Tries      int      `json:"tries"`     // with this one
+	Queued     int64    `json:"queued_ms"` // milliseconds since it was accepted
+}
+
+// MessageBounced is a message of the queue that will not reach these recipients. Its sender is told, if there is one that
+// may be told.
+type MessageBounced struct {
+	ID         string   `json:"queue_id"`
+	Session    string   `json:"session,omitempty"`
+	Login      string   `json:"login"`
+	Mailbox    string   `json:"mailbox"`
+	Sender     string   `json:"sender"`
+	Recipients []string `json:"recipients"`
+	Reason     string   `json:"reason"` // upstream's word, or why it was given up
+	Tries      int      `json:"tries"`
+	Queued     int64    `json:"queued_ms"`
+}
+
+// MessageDelayed is a message of the queue whose sender is told that it has to wait.
+type MessageDelayed struct {
+	ID         string   `json:"queue_id"`
+	Login      string   `json:"login"`
+	Mailbox    string   `json:"mailbox"`
+	Sender     string   `json:"sender"`
+	Recipients []string `json:"recipients"`
+	Reason     string   `json:"reason"`
+	Tries      int      `json:"tries"`
+}
+
+// MessageHeld is a message of the queue that is not tried for now: an administrator holds it, its login may not send any
+// more, nobody can be told that it is undeliverable, or it is damaged.
+type MessageHeld struct {
+	ID      string `json:"queue_id"`
+	Login   string `json:"login"`
+	Mailbox string `json:"mailbox"`
+	State   string `json:"state"` // held, barred or damaged
+	Reason  string `json:"reason"`
+	By      string `json:"by,omitempty"` // the administrator who holds it
+}
+
+// MessageReleased is a message of the queue that is tried again from now on.
+type MessageReleased struct {
+	ID    string `json:"queue_id"`
+	Login string `json:"login"`
+	By    string `json:"by"` // the administrator, or postern when the login may send again
+}
+
+// MessageDropped is a message of the queue that an administrator removes. Nobody is told.
+type MessageDropped struct {
+	ID      string `json:"queue_id"`
+	Login   string `json:"login"`
+	Mailbox string `json:"mailbox"`
+	Sender  string `json:"sender"`
+	By      string `json:"by"`
 }
 
 // TokenRefreshed is a new access token for an account.
@@ -263,6 +329,12 @@ func (SignInsRefused) Kind() string   { return "sign-ins-refused" }
 func (SessionBegin) Kind() string     { return "session-begin" }
 func (SessionEnd) Kind() string       { return "session-end" }
 func (Message) Kind() string          { return "message" }
+func (MessageDelivered) Kind() string { return "message-delivered" }
+func (MessageBounced) Kind() string   { return "message-bounced" }
+func (MessageDelayed) Kind() string   { return "message-delayed" }
+func (MessageHeld) Kind() string      { return "message-held" }
+func (MessageReleased) Kind() string  { return "message-released" }
+func (MessageDropped) Kind() string   { return "message-dropped" }
 func (TokenRefreshed) Kind() string   { return "token-refreshed" }
 func (TokenRefused) Kind() string     { return "token-refused" }
 func (AccountEnrolled) Kind() string  { return "account-enrolled" }
@@ -286,6 +358,12 @@ func (SignInsRefused) Privileged() bool   { return false }
 func (SessionBegin) Privileged() bool     { return false }
 func (SessionEnd) Privileged() bool       { return false }
 func (Message) Privileged() bool          { return false }
+func (MessageDelivered) Privileged() bool { return false }
+func (MessageBounced) Privileged() bool   { return false }
+func (MessageDelayed) Privileged() bool   { return false }
+func (MessageHeld) Privileged() bool      { return false }
+func (MessageReleased) Privileged() bool  { return false }
+func (MessageDropped) Privileged() bool   { return true }
 func (TokenRefreshed) Privileged() bool   { return false }
 func (TokenRefused) Privileged() bool     { return false }
 func (AccountEnrolled) Privileged() bool  { return true }

@@ -20,6 +20,7 @@ type Config struct {
 	Store        string               `yaml:"store,omitempty" jsonschema_description:"Where the state is kept: sqlite:FILE. Default sqlite:postern.db."`
 	KeysFile     string               `yaml:"keys_file,omitempty" jsonschema_description:"The keys that seal tokens and key the hashes of app passwords; made with mode 0600 on the first start. Back it up apart from the store. Default postern.keys."`
 	AuditFile    string               `yaml:"audit_file,omitempty" jsonschema_description:"The audit log, one JSON line for each decision. Default postern.audit."`
+	Spool        string               `yaml:"spool,omitempty" jsonschema_description:"The folder in which messages of more than 64 KB lie while they come in; made with mode 0700. Its files have no names and vanish with the process. Default postern.spool in the folder of the store."`
 	AdminSocket  string               `yaml:"admin_socket,omitempty" jsonschema_description:"The unix socket over which postern session reaches the running gateway; root and the gateway's own user may. Default postern.sock in the folder of the store."`
 	Limits       ConnectionLimits     `yaml:"limits,omitempty" jsonschema_description:"How many connections clients may have."`
 	Certificates []Certificate        `yaml:"certificates,omitempty" jsonschema_description:"The certificates that listeners show. The one that fits the name that the client asked for is chosen."`
@@ -128,8 +129,8 @@ func (m MFA) Aged(at, now time.Time) bool {
 // Limits bound what one login may do. Zero means no limit of ours.
 type Limits struct {
 	Connections       int `yaml:"connections,omitempty" jsonschema_description:"Sessions at once."`
-	MessagesPerMinute int `yaml:"messages_per_minute,omitempty" jsonschema_description:"Messages in a minute. Not enforced in this version."`
-	RecipientsPerDay  int `yaml:"recipients_per_day,omitempty" jsonschema_description:"Recipients in a day. Not enforced in this version."`
+	MessagesPerMinute int `yaml:"messages_per_minute,omitempty" jsonschema_description:"Messages of a login in any 60 seconds. Further ones wait in the queue; with delivery: direct they are told to try again. Without it, only the mailbox's own limit (smtp_messages_per_minute of the provider) holds."`
+	RecipientsPerDay  int `yaml:"recipients_per_day,omitempty" jsonschema_description:"Recipients of a login in 24 hours. A message with more of them is told to try again later. Without it, only the mailbox's own limit (smtp_recipients_per_day of the provider) holds."`
 }
 
 // What Send.From may be.
@@ -147,7 +148,7 @@ type Send struct {
 	From       string   `yaml:"from,omitempty" jsonschema:"enum=pass,enum=rewrite,enum=refuse" jsonschema_description:"Who may be the sender, in MAIL and in the From and Sender fields. pass, the default: the mailbox, the account and the addresses of the user; others are refused. rewrite: others become the mailbox, and stay as Reply-To. refuse: the mailbox alone."`
 	Recipients []string `yaml:"recipients,omitempty" jsonschema_description:"To whom may be sent: addresses, or *@domain. Nothing means to everybody."`
 	MaxSize    Size     `yaml:"max_size,omitempty" jsonschema:"type=string" jsonschema_description:"The largest message, such as 35MB. Without it Exchange Online's 150MB; the mailbox's own limit is often less."`
-	Delivery   string   `yaml:"delivery,omitempty" jsonschema:"enum=auto,enum=direct,enum=queue" jsonschema_description:"auto, direct or queue. This version delivers direct, whatever stands here: a message is accepted when Exchange Online has accepted it."`
+	Delivery   string   `yaml:"delivery,omitempty" jsonschema:"enum=auto,enum=direct,enum=queue" jsonschema_description:"What happens to a message. auto: Exchange Online has the last word if it has one in time; otherwise the message waits in the queue. direct: without Exchange Online's word the client is told to try again. queue: every message is queued, which is answered quickest. Default auto."`
 }
 
 // User maps a login, or every login of a domain, to a mailbox and the account that opens it.

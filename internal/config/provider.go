@@ -25,6 +25,10 @@ type Provider struct {
 	IMAPSessions int    `yaml:"imap_sessions,omitempty" jsonschema_description:"How many IMAP sessions one mailbox may have at once; further ones are refused before upstream is asked. Default 20, Exchange Online's own limit; none where endpoints.imap names another server."`
 
 	AuthenticationContexts map[string]string `yaml:"authentication_contexts,omitempty" jsonschema_description:"Authentication contexts of Entra that prove MFA, such as {c1: asserted}: you assert that a Conditional Access policy guards the context and demands MFA. Entra calls a context satisfied also where no policy guards it, so evidence acrs:c1 counts for the contexts that are here, and for no others."`
+	// What Exchange Online allows a mailbox to send (reference C). It holds wherever endpoints.smtp leads.
+	SMTPConnections int `yaml:"smtp_connections,omitempty" jsonschema_description:"How many messages of one mailbox may be on their way to upstream at once. Default 3, Exchange Online's own limit."`
+	SMTPMessages    int `yaml:"smtp_messages_per_minute,omitempty" jsonschema_description:"How many messages of one mailbox go to upstream in any 60 seconds. Default 30, Exchange Online's own limit."`
+	SMTPRecipients  int `yaml:"smtp_recipients_per_day,omitempty" jsonschema_description:"How many recipients the messages of one mailbox have in 24 hours. Default 10000, Exchange Online's own limit."`
 
 	Endpoints Endpoints `yaml:"endpoints,omitempty" jsonschema_description:"Other places than the cloud's own, for tests and special networks. What is left out stays the cloud's."`
 }

@@ -119,6 +119,7 @@ func (v *validator) state() {
 	c.KeysFile = v.absolute(cmp.Or(c.KeysFile, "postern.keys"))
 	c.AuditFile = v.absolute(cmp.Or(c.AuditFile, "postern.audit"))
 	c.AdminSocket = cmp.Or(v.absolute(c.AdminSocket), filepath.Join(filepath.Dir(strings.TrimPrefix(c.Store, "sqlite:")), "postern.sock"))
+	c.Spool = cmp.Or(v.absolute(c.Spool), filepath.Join(filepath.Dir(strings.TrimPrefix(c.Store, "sqlite:")), "postern.spool"))
 	if len(c.AdminSocket) > maxSocket {
 		v.wrong("admin_socket", "its path has %d bytes, and a socket's may have %d: name a place with a shorter one, such as /run/postern.sock",
 			len(c.AdminSocket), maxSocket)
@@ -245,7 +246,6 @@ func (v *validator) rules(path string, p *Policy) {
 	}
 	v.mfa(path+".mfa", p.MFA)
 	v.passwords(path+".passwords", p.Passwords)
-	v.limits(path+".limits", p.Limits)
 	v.imap(path+".imap", p.IMAP)
 	v.send(path+".send", p.Send)
 }
@@ -253,15 +253,6 @@ func (v *validator) rules(path string, p *Policy) {
 func (v *validator) passwords(path string, p Passwords) {
 	if p.Length != 0 && p.Length != 16 && p.Length != 24 {
 		v.wrong(path+".length", "want 24, or 16 for devices that take no more")
-	}
-}
-
-func (v *validator) limits(path string, l Limits) {
-	if l.MessagesPerMinute > 0 {
-		v.warn(path+".messages_per_minute", "not enforced by this version; Exchange Online's own limit holds")
-	}
-	if l.RecipientsPerDay > 0 {
-		v.warn(path+".recipients_per_day", "not enforced by this version; Exchange Online's own limit holds")
 	}
 }
 
@@ -292,8 +283,8 @@ func (v *validator) send(path string, s Send) {
 	if s.From != "" {
 		v.oneOf(path+".from", s.From, senders)
 	}
-	if s.Delivery != "" && v.oneOf(path+".delivery", s.Delivery, deliveries) && s.Delivery != "direct" {
-		v.warn(path+".delivery", "this version delivers direct: a message is accepted when Exchange Online has accepted it")
+	if s.Delivery != "" {
+		v.oneOf(path+".delivery", s.Delivery, deliveries)
 	}
 	for i := range s.Recipients {
 		v.pattern(fmt.Sprintf("%s.recipients[%d]", path, i), &s.Recipients[i])

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/x509"
 	"maps"
 	"net/url"
@@ -42,6 +43,9 @@ func (v *validator) provider(path string, p *Provider) {
 		v.oneOf(path+".cloud", p.Cloud, slices.Sorted(maps.Keys(clouds)))
 	}
 	v.endpoints(path+".endpoints", &p.Endpoints)
+	p.SMTPConnections = cmp.Or(p.SMTPConnections, exchangeConnections)
+	p.SMTPMessages = cmp.Or(p.SMTPMessages, exchangeMessages)
+	p.SMTPRecipients = cmp.Or(p.SMTPRecipients, exchangeRecipients)
 	if p.IMAPSessions == 0 && p.Endpoints.IMAP == "" {
 		p.IMAPSessions = exchangeSessions
 	}
@@ -55,8 +59,13 @@ func (v *validator) provider(path string, p *Provider) {
 	v.credential(path, p)
 }
 
-// exchangeSessions is how many IMAP sessions Exchange Online lets one mailbox have (reference C).
-const exchangeSessions = 20
+// What Exchange Online lets one mailbox have (reference C).
+const (
+	exchangeSessions    = 20 // of IMAP
+	exchangeConnections = 3  // of SMTP, in the middle of a message
+	exchangeMessages    = 30 // in a minute
+	exchangeRecipients  = 10000
+)
 
 // credential looks at where the application's credential is, whether it is there, and that there is one at most.
 func (v *validator) credential(path string, p *Provider) {

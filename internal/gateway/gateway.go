@@ -19,6 +19,7 @@ import (
 	"postern/internal/audit"
 	"postern/internal/config"
 	"postern/internal/front"
+	"postern/internal/queue"
 	"postern/internal/session"
 	"postern/internal/throttle"
 	"postern/smtpproxy"
@@ -40,6 +41,8 @@ type Gateway struct {
 	guesses   *throttle.Guesses
 	directory *auth.Directory
 	gate      *auth.Gate
+	queue     *queue.Queue
+	smtp      *smtpproxy.Proxy
 	sessions  session.Register
 	listeners []*listener
 	portal    *portal      // nil where there is none
@@ -93,8 +96,12 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 		Stamp:     g.stamper.Stamp,
 		Audit:     g.state.Audit,
 	})
-	submission := smtpproxy.New(smtpproxy.Config{
-		Domain: g.config.Domain, Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.smtp, Log: g.log,
+	if g.queue, err = g.openQueue(ctx, g.directory); err != nil {
+		return err
+	}
+	g.smtp = smtpproxy.New(smtpproxy.Config{
+		Domain: g.config.Domain, Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Queue: g.queue, Sessions: &g.sessions,
+		Upstreams: up.smtp, Log: g.log,
 	})
 	imap := server{busy: imapproxy.Busy, serve: imapproxy.New(imapproxy.Config{
 		Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
@@ -105,7 +112,7 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 		}
 		door := smtpproxy.Door{Profile: smtpproxy.Profiles[l.Profile], WithoutAuth: l.WithoutAuth}
 		return server{busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func(func()) {
-			submission.Serve(ctx, conn, door)
+			g.smtp.Serve(ctx, conn, door)
 			return nil
 		}}
 	}
@@ -158,6 +165,7 @@ func (g *Gateway) listen(certificates certificates, serve func(config.Listener) 
 	if g.portal != nil {
 		g.wait.Go(func() { g.portal.run(g.log) })
 	}
+	g.queue.Start(g.smtp)
 	certificates.watch(ctx, &g.wait, g.log)
 	g.wait.Go(func() { returnMemory(ctx) })
 	watch, cancel := context.WithCancel(context.Background())
@@ -211,7 +219,8 @@ func (g *Gateway) Portal() string {
 }
 
 // Stop takes the gateway down: no new connections; those who have not signed in, and SMTP clients between two messages,
-// are told; a message on its way is finished; IMAP sessions go on until ctx ends, and are cut off then.
+// are told; a message on its way is finished; IMAP sessions, and deliveries from the queue, go on until ctx ends, and are
+// cut off then.
 func (g *Gateway) Stop(ctx context.Context) error {
 	g.stopAccepting()
 	drained := make(chan struct{})
@@ -234,6 +243,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	g.stopWatch()
 	err := g.closePortal(ctx)
 	g.wait.Wait()
+	g.queue.Close(ctx)
 	return errors.Join(err, g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.close())
 }
 
@@ -264,6 +274,12 @@ func (g *Gateway) close() error {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel() // nobody is to be waited for any more
 	err := g.closePortal(ended)
+	if g.queue != nil {
+		g.queue.Close(ended)
+	}
+	if g.smtp != nil {
+		g.smtp.Close()
+	}
 	if g.gate != nil {
 		err = errors.Join(err, g.gate.Close())
 	}

@@ -214,3 +214,30 @@ func lockFolder(folder string) (unlock func(), err error) {
 	}
 	return func() { _ = f.Close() }, nil
 }
+
+// onWriter runs do in a transaction of the writer. One that is not durable is not synced: it survives the end of the
+// process, and the next durable one carries it to the disk.
+func (s *Store) onWriter(ctx context.Context, durable bool, do func(context.Context, *sql.Tx) error) (err error) {
+	conn, err := s.writer.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if !durable {
+		if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = NORMAL"); err != nil {
+			return err
+		}
+		defer func() {
+			_, full := conn.ExecContext(ctx, "PRAGMA synchronous = FULL")
+			err = errors.Join(err, full)
+		}()
+	}
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(ctx, tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}

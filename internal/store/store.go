@@ -30,6 +30,8 @@ type Store struct {
 	writer *sql.DB // one connection: writers wait for each other here and not in the database
 	reader *sql.DB // a pool that cannot write
 
+	committer *committer
+
 	// The reads on the path of a sign-in, prepared.
 	passwordByHash, tokenCache, account, locked *sql.Stmt
 }
@@ -48,6 +50,7 @@ func Open(ctx context.Context, dsn string, ring *keys.Ring) (*Store, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("store %q: %w", path, err), s.Close())
 	}
+	s.committer = newCommitter(s)
 	return s, nil
 }
 
@@ -60,6 +63,9 @@ func Exists(dsn string) bool {
 
 // Close closes the store once running calls have ended.
 func (s *Store) Close() error {
+	if s.committer != nil {
+		s.committer.close()
+	}
 	var errs []error
 	for _, statement := range []*sql.Stmt{s.passwordByHash, s.tokenCache, s.account, s.locked} {
 		if statement != nil {

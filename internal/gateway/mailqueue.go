@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"postern/auth"
+	"postern/auth/token"
+	"postern/internal/config"
+	"postern/internal/queue"
+	"postern/internal/store"
+)
+
+// openQueue opens the queue of the configuration. It delivers nothing yet.
+func (g *Gateway) openQueue(ctx context.Context, directory *auth.Directory) (*queue.Queue, error) {
+	return queue.Open(ctx, queue.Config{
+		Domain: g.config.Domain, Store: g.state.Store, Files: queue.TemporaryFiles(g.config.Spool),
+		Identities: submitters{directory: directory, providers: g.config.Providers, store: g.state.Store},
+		Audit:      g.state.Audit, Log: g.log,
+	})
+}
+
+// submitters says who may send, as the configuration and the store have it at the moment.
+type submitters struct {
+	directory *auth.Directory
+	providers map[string]*config.Provider
+	store     *store.Store
+}
+
+// Barred gives in words why a submitter may not send any more; empty when it may. The login has to be mapped to what it
+// was mapped to when the message was accepted: what another identity was told is not this one's to send (threat model
+// I-09).
+func (s submitters) Barred(ctx context.Context, submitter queue.Submitter, released bool) (string, error) {
+	mapping, known := s.directory.Lookup(submitter.Login)
+	account := token.Account{Provider: submitter.Provider, Grant: token.Grant(submitter.Grant), Name: submitter.Account}
+	switch {
+	case !known:
+		return "the configuration does not have the login any more", nil
+	case mapping.Account != account || mapping.Mailbox != submitter.Mailbox || mapping.User(auth.SMTP) != submitter.User:
+		return "the configuration maps the login to another mailbox or account now", nil
+	}
+	locked, err := s.store.Locked(ctx, mapping.Login)
+	switch {
+	case err != nil:
+		return "", err
+	case locked:
+		return "the login is locked", nil
+	case released || submitter.Password == "":
+		return "", nil
+	}
+	password, err := s.store.Password(ctx, submitter.Password)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return "the app password that submitted it is gone", nil
+	case err != nil:
+		return "", err
+	case !password.Revoked.IsZero():
+		return fmt.Sprintf("the app password %s that submitted it is revoked", password.ID), nil
+	}
+	return "", nil
+}
+
+// Limits gives the limits of a login: those of its provider for the mailbox, and those of its policy for itself.
+func (s submitters) Limits(login string) queue.Limits {
+	mapping, known := s.directory.Lookup(login)
+	if !known {
+		return queue.Limits{Connections: 1}
+	}
+	l := queue.Limits{LoginPerMinute: mapping.Policy.Limits.MessagesPerMinute}
+	if provider := s.providers[mapping.Account.Provider]; provider != nil {
+		l.Connections, l.PerMinute, l.RecipientsPerDay = provider.SMTPConnections, provider.SMTPMessages, provider.SMTPRecipients
+	}
+	return l
+}
+
+// limits gives the limits of a login of the configuration.
+func (a *Admin) limits(login string) queue.Limits {
+	return submitters{directory: a.directory, providers: a.config.Providers, store: a.state.Store}.Limits(login)
+}

@@ -1,0 +1,104 @@
+package smtpproxy
+
+import (
+	"sync"
+	"time"
+
+	"postern/auth/token"
+)
+
+// idleUpstream is how long a connection to upstream may wait for its mailbox's next message. Exchange allows a mailbox
+// three at a time (reference C).
+const idleUpstream = 15 * time.Second
+
+// mailboxKey is what a connection to upstream is signed in as.
+type mailboxKey struct {
+	account token.Account
+	user    string
+}
+
+// pool keeps the connections to upstream that no message uses, for the next message of the same mailbox, whoever sends
+// it. There are never more of them than messages were on their way at the same time, which the queue's permits bound.
+type pool struct {
+	mu     sync.Mutex
+	idle   map[mailboxKey][]*submission
+	closed bool
+}
+
+// take gives an idle connection, the one that was used last; nil when there is none.
+func (p *pool) take(key mailboxKey) *submission {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := p.idle[key]
+	if len(list) == 0 {
+		return nil
+	}
+	s := list[len(list)-1]
+	p.set(key, list[:len(list)-1])
+	s.pause.Stop()
+	return s
+}
+
+// put takes a connection that is ready for a transaction.
+func (p *pool) put(key mailboxKey, s *submission) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		go s.quit()
+		return
+	}
+	p.set(key, append(p.idle[key], s))
+	var pause *time.Timer
+	pause = time.AfterFunc(idleUpstream, func() {
+		if p.remove(key, s, pause) {
+			s.quit()
+		}
+	})
+	s.pause = pause
+}
+
+// remove takes a connection out that is still in the pause of a timer, and reports whether it was there.
+func (p *pool) remove(key mailboxKey, s *submission, pause *time.Timer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, idle := range p.idle[key] {
+		if idle == s && s.pause == pause {
+			p.set(key, append(p.idle[key][:i], p.idle[key][i+1:]...))
+			return true
+		}
+	}
+	return false
+}
+
+// set keeps a list. The caller has the lock.
+func (p *pool) set(key mailboxKey, list []*submission) {
+	if len(list) == 0 {
+		delete(p.idle, key)
+		return
+	}
+	if p.idle == nil {
+		p.idle = make(map[mailboxKey][]*submission)
+	}
+	p.idle[key] = list
+}
+
+// leave takes leave of upstream on all connections that wait.
+func (p *pool) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, list := range p.idle {
+		for _, s := range list {
+			s.pause.Stop()
+			s.quit()
+		}
+	}
+	p.idle = nil
+}
+
+// close takes leave of upstream on all connections, and on those that are put back later.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.leave()
+}
