@@ -43,6 +43,9 @@ type SignIn struct {
 	Contexts []string
 	Methods  []string // amr; Entra's v2.0 ID tokens have none
 	Roles    []string // the application's roles that they have
+	// Guest is somebody of another tenant, or of none, whom this one has invited: their username is not the tenant's to
+	// vouch for, and proves nothing.
+	Guest bool
 
 	provider string
 	kind     string // of the row
@@ -154,6 +157,7 @@ func (s *Source) Redeem(ctx context.Context, r CodeRequest, code secret.Text, be
 		return SignIn{}, unacceptable(r, CodeIdentity, err.Error())
 	}
 	in := claims.signIn(r.Provider, provider.personKind(), row)
+	in.Guest = claims.IDP != "" && issuerTenant(claims.IDP) != in.TenantID
 	kept, err := row.parse()
 	switch {
 	case err != nil, !kept.belongsTo(in.Identity):
@@ -226,7 +230,7 @@ func (s *Source) EnrollSignIn(ctx context.Context, account Account, in SignIn, b
 	enrolment, err := s.store.Enrolment(ctx, account)
 	switch {
 	case errors.Is(err, ErrNotEnrolled):
-		if !strings.EqualFold(in.Username, account.Name) {
+		if in.Guest || !strings.EqualFold(in.Username, account.Name) {
 			return s.refuseEnrolment(account, in.Identity, by, errOtherName)
 		}
 	case err != nil:

@@ -266,6 +266,14 @@ func TestI21SignInEnrolsItsPersonAlone(t *testing.T) {
 		elsewhere.Provider = "fabrikam"
 		refused("another provider's", elsewhere, in)
 		refused("the application's", appAccount, in)
+		guest, err := h.redeem(codeRequest(), goodCode, jwt.MapClaims{"idp": "https://sts.windows.net/77777777-2222-3333-4444-555555555555/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused("a guest of that name", aliceAccount, guest, "enrolment-refused")
+		if in, err = h.redeem(codeRequest(), goodCode, jwt.MapClaims{"idp": "https://sts.windows.net/" + tenantID + "/"}); err != nil || in.Guest {
+			t.Fatalf("got guest %v, %v; want one of the tenant's own", in.Guest, err)
+		}
 		refused("nobody", aliceAccount, SignIn{Identity: alice})
 		h.wantNothingKept()
 

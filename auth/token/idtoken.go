@@ -26,6 +26,8 @@ type idClaims struct {
 	Contexts wordList `json:"acrs"`
 	Methods  wordList `json:"amr"`
 	Roles    wordList `json:"roles"`
+	// IDP is who vouches for the person, where that is not the tenant itself: for a guest.
+	IDP string `json:"idp"`
 }
 
 // maxUsername bounds a name of an ID token, in bytes.

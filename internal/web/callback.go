@@ -224,7 +224,7 @@ func (p *Portal) beginSession(r *http.Request, a attempt, who Person) (key strin
 func (p *Portal) personOf(a attempt, in token.SignIn) Person {
 	who := Person{
 		Provider: a.Provider, TenantID: in.TenantID, ObjectID: in.ObjectID, Username: in.Username, Name: in.Name,
-		AppRoles: in.Roles, SignedInAt: in.AuthTime,
+		Guest: in.Guest, AppRoles: in.Roles, SignedInAt: in.AuthTime,
 	}
 	if who.Name == "" {
 		who.Name = in.Username
@@ -244,7 +244,7 @@ func (p *Portal) personOf(a attempt, in token.SignIn) Person {
 // signInEvent begins the event of a sign-in.
 func (p *Portal) signInEvent(r *http.Request, a attempt, in token.SignIn) audit.PortalSignIn {
 	provider := a.Provider
-	if provider == "" {
+	if provider == "" && p.knows(r.PathValue("provider")) {
 		provider = r.PathValue("provider")
 	}
 	return audit.PortalSignIn{

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
 )
 
@@ -25,6 +27,20 @@ var headers = map[string]string{
 
 // maxBody bounds what a request may bring, in bytes: a form, or the answer of a passkey.
 const maxBody = 64 << 10
+
+// contained has a fault of a page's cost this request and nothing else (threat model I-32).
+func (p *Portal) contained(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if failure := recover(); failure != nil {
+				p.log.Error("a page ended by a fault of the gateway's own; please report it", "method", r.Method, "path", r.URL.Path,
+					"type", fmt.Sprintf("%T", failure), "stack", string(debug.Stack()))
+				http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
 
 // guarded is what every request passes before it gets to a page: the headers of the answer, a limit on its size, the
 // name of the host, and whether another site sent it.

@@ -17,6 +17,8 @@ type Person struct {
 	ObjectID string
 	Username string // user principal name as the provider shows it
 	Name     string // written by the person, or by a stranger
+	// Guest is somebody whom the tenant has invited: their username proves nothing.
+	Guest bool `json:",omitempty"`
 	// AppRoles are the application's roles that the provider says they have.
 	AppRoles []string
 	// SignedInAt is when they proved to the provider who they are (auth_time); the zero time if the provider did not say.

@@ -72,7 +72,7 @@ func New(c Config) (*Portal, error) {
 		return nil, err
 	}
 	p.routes()
-	p.handler = p.guarded(p.paced(p.mux))
+	p.handler = p.guarded(p.contained(p.paced(p.mux)))
 	return p, nil
 }
 

@@ -144,6 +144,11 @@ func TestRoles(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", test.who.Username, got, test.want)
 		}
 	}
+	guest := root
+	guest.ObjectID, guest.Guest = "oid-of-a-guest", true
+	if got := newHarness(t).portal.roleOf(guest, netip.Addr{}); got != User {
+		t.Errorf("a guest with an administrator's name is %s, want a user", got)
+	}
 	both := alice
 	both.AppRoles = []string{"Postern.Auditor", "Postern.Administrator", "Other.Role"}
 	h := newHarness(t, func(c *Config) {

@@ -74,7 +74,7 @@ func (p *Portal) roleOf(who Person, from netip.Addr) Role {
 	}
 	named := func(list []string) bool {
 		return slices.ContainsFunc(list, func(name string) bool {
-			return strings.EqualFold(name, who.ObjectID) || strings.EqualFold(name, who.Username)
+			return strings.EqualFold(name, who.ObjectID) || !who.Guest && strings.EqualFold(name, who.Username)
 		})
 	}
 	lists := map[Role][]string{Administrator: admin.Administrators, Operator: admin.Operators, Auditor: admin.Auditors}

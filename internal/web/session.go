@@ -123,8 +123,8 @@ func (s sessions) find(ctx context.Context, key string) (content, bool, error) {
 		return content{}, false, err
 	}
 	c, err := s.unseal(record)
-	if err != nil {
-		return content{}, false, err
+	if err != nil { // sealed with keys that are no more, or moved: to the browser it has ended
+		return content{}, false, nil
 	}
 	if end := expiry(record.Started, now); end.Sub(record.Expires) >= seenStep {
 		record.Expires, record.Version = end, record.Version+1

@@ -91,10 +91,15 @@ func (p *Portal) knownContext(provider, authContext string) string {
 	return ""
 }
 
+// knows reports whether there is a provider of a name.
+func (p *Portal) knows(provider string) bool {
+	return slices.ContainsFunc(p.config.Providers, func(o Provider) bool { return o.Name == provider })
+}
+
 // beginSignIn sends the browser to the provider.
 func (p *Portal) beginSignIn(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("provider")
-	if !slices.ContainsFunc(p.config.Providers, func(o Provider) bool { return o.Name == name }) {
+	if !p.knows(name) {
 		p.notFound(w, r)
 		return
 	}

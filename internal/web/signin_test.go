@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -483,4 +484,56 @@ func TestPaceForgets(t *testing.T) {
 
 func addressNumber(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+}
+
+// TestI41NothingSecretIsLogged: state, code, verifier and keys are in no log, event, answer or address that is not theirs.
+func TestI41NothingSecretIsLogged(t *testing.T) {
+	h := newHarness(t)
+	c := h.stranger()
+	var bodies strings.Builder
+	for _, fault := range []error{nil, &token.Error{Class: token.Temporary}, &token.Error{Class: token.NeedsSignIn, Code: token.CodeNonce}} {
+		h.entra.set(alice)
+		h.entra.fault = fault
+		asked := c.begin("contoso", nil)
+		bodies.WriteString(c.come("contoso", good(asked)).Body)
+		bodies.WriteString(c.come("contoso", good(asked)).Body)
+	}
+	h.entra.fault = nil
+	c.signInAs(alice)
+	bodies.WriteString(c.get("/").Body)
+	h.audit.fault = errors.New("disk full")
+	bodies.WriteString(c.post("/signout", nil).Body)
+	said := h.log.String() + fmt.Sprintf("%+v", h.audit.events) + bodies.String()
+	secrets := []string{c.cookies[sessionCookie]}
+	for _, r := range h.entra.asked {
+		secrets = append(secrets, r.State, r.Nonce, r.Verifier.Reveal())
+	}
+	for _, secret := range secrets {
+		if len(secret) < 43 || strings.Contains(said, secret) {
+			t.Errorf("%q shows", secret)
+		}
+	}
+	if strings.Contains(said, "code-of-") {
+		t.Error("a code shows")
+	}
+}
+
+// TestI32AFaultEndsOneRequest: a page that panics costs its reader an error, and nobody else anything.
+func TestI32AFaultEndsOneRequest(t *testing.T) {
+	c := signedIn(t, alice)
+	c.portal.handle("GET /broken", OwnLogins, func(http.ResponseWriter, *http.Request) { panic("secret of somebody") })
+	c.get("/broken").want(500).lacks("secret")
+	c.get("/").want(200)
+	if log := c.log.String(); !strings.Contains(log, "please report it") || strings.Contains(log, "secret of somebody") {
+		t.Errorf("got log %s", log)
+	}
+}
+
+// TestAMovedSessionIsNone: content that was sealed for another key does not open.
+func TestAMovedSessionIsNone(t *testing.T) {
+	h := newHarness(t)
+	a, r := h.signedIn(alice), h.signedIn(root)
+	h.sessions.all[0].Sealed = h.sessions.all[1].Sealed // alice's row, with the administrator's content
+	a.get("/").wantRedirect("/signin?return=%2F")
+	r.get("/").want(200)
 }
