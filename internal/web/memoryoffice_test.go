@@ -267,7 +267,8 @@ func (o *memoryOffice) Events(_ context.Context, wanted audit.Query) ([]audit.En
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.asked = wanted
-	return slices.Clone(o.entries), o.found, o.fault
+	entries := slices.Clone(o.entries)
+	return entries[:min(len(entries), wanted.Limit)], o.found, o.fault
 }
 
 func (o *memoryOffice) RecordExport(count int, filter, by string) error {

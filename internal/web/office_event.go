@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,14 @@ type eventLine struct {
 	By      string
 	Session string
 	Rest    string // name=value
+}
+
+// From gives the address without its port.
+func (l eventLine) From() string {
+	if at, err := netip.ParseAddrPort(l.Remote); err == nil {
+		return at.Addr().String()
+	}
+	return l.Remote
 }
 
 // columns are the fields of an event that stand in places of their own.
