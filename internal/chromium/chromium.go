@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -172,8 +173,9 @@ func (b *Browser) PressText(text string) {
 	b.do("pressing "+text, chromedp.Click(`//*[self::button or self::a or self::summary][normalize-space()="`+text+`"]`, chromedp.BySearch, chromedp.NodeVisible))
 }
 
-// WaitFor waits until a text is on a page that is complete, whatever pages come before it, and gives all of its text.
-func (b *Browser) WaitFor(text string) string {
+// WaitFor waits until a text is on a page that is complete, whatever pages come before it, and gives all of its text. Of
+// several texts one will do.
+func (b *Browser) WaitFor(texts ...string) string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
@@ -182,13 +184,14 @@ func (b *Browser) WaitFor(text string) string {
 	for {
 		var shown string
 		err := chromedp.Run(ctx, chromedp.Evaluate(`document.readyState === "complete" ? document.body.innerText : ""`, &shown))
-		if err == nil && strings.Contains(shown, text) { // an error is a page that goes away at this moment
+		has := func(text string) bool { return strings.Contains(shown, text) }
+		if err == nil && slices.ContainsFunc(texts, has) { // an error is a page that goes away at this moment
 			return shown
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			b.t.Fatalf("waiting for %q: the page is %s\n%s", text, b.address(), b.text())
+			b.t.Fatalf("waiting for %q: the page is %s\n%s", texts, b.address(), b.text())
 		}
 	}
 }
@@ -220,6 +223,12 @@ func quoted(s string) string { return "`" + strings.ReplaceAll(s, "`", "\\`") + 
 func (b *Browser) Reload() {
 	b.t.Helper()
 	b.do("reloading", chromedp.Reload())
+}
+
+// Back goes back to the page before, as the browser's button does.
+func (b *Browser) Back() {
+	b.t.Helper()
+	b.do("going back", chromedp.NavigateBack())
 }
 
 // Language sets what the browser asks for from the next page on, such as de.

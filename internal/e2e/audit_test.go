@@ -18,6 +18,7 @@ type auditLine struct {
 	Cause    string `json:"cause"`
 	Login    string `json:"login"`
 	Protocol string `json:"protocol"`
+	Evidence string `json:"evidence"`
 	Prev     string `json:"prev"`
 }
 
