@@ -228,7 +228,7 @@ func (b *Browser) Reload() {
 // Back goes back to the page before, as the browser's button does.
 func (b *Browser) Back() {
 	b.t.Helper()
-	b.do("going back", chromedp.NavigateBack())
+	b.do("going back", chromedp.Evaluate(`history.back()`, nil)) // a page from the browser's memory is not loaded once more
 }
 
 // Language sets what the browser asks for from the next page on, such as de.

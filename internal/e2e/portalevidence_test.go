@@ -22,6 +22,8 @@ type portal struct {
 	program string
 	address string
 	url     string
+
+	cert, key string // files
 }
 
 // openPortal starts a gateway with a portal, whose policy takes what evidence says. contexts is a line of the provider's
@@ -31,6 +33,7 @@ func openPortal(t *testing.T, evidence, contexts string) *portal {
 	p := &portal{program: binary(t, program), address: freeAddress(t)}
 	p.sim = startSim(t, p.program)
 	p.deployment, p.gateway = deploy(t, p.sim, p.sim.upstreams())
+	p.cert, p.key = issue(t, p.authority, p.folder)
 	p.url = "https://" + byName(t, p.address)
 	p.sim.order(t, "application", map[string]any{"redirect_uris": []string{p.url + "/signin/contoso/callback"}})
 	p.configure(t, evidence, contexts)
@@ -41,7 +44,6 @@ func openPortal(t *testing.T, evidence, contexts string) *portal {
 // configure writes the configuration.
 func (p *portal) configure(t *testing.T, evidence, contexts string) {
 	t.Helper()
-	cert, key := issue(t, p.authority, p.folder)
 	p.config = write(t, p.folder, "postern.yaml", fmt.Sprintf(`domain: localhost
 certificates:
   - files: {cert: %q, key: %q}
@@ -61,7 +63,7 @@ policies:
   person: {protocols: [imap, smtp], mfa: {evidence: %s}}
 users:
   - {match: "*@contoso.example", provider: contoso, grant: delegated, policy: person}
-`, cert, key, p.sim.provider.Tenant, p.sim.provider.ClientID, write(t, p.folder, secretFile, p.sim.secret+"\n"),
+`, p.cert, p.key, p.sim.provider.Tenant, p.sim.provider.ClientID, write(t, p.folder, secretFile, p.sim.secret+"\n"),
 		p.sim.Authority, p.sim.IMAP, p.sim.SMTP, p.sim.CAFile, contexts, p.IMAPS, p.SMTPS, p.address, evidence))
 }
 
@@ -177,7 +179,7 @@ func TestI40PortalWithPasskey(t *testing.T) {
 		t.Error("a reload shows the app password again")
 	}
 	b.Back()
-	if text := b.WaitFor("Postern"); strings.Contains(text, password) {
+	if text := b.WaitFor("What is it for?"); strings.Contains(text, password) {
 		t.Error("the browser's way back shows the app password again")
 	}
 	if told, ok := p.reads(t, alice, password); !ok {
@@ -228,7 +230,6 @@ func TestPortalWithAuthenticator(t *testing.T) {
 
 	p.stop(t)
 	p.configure(t, "[passkey]", "")
-	p.gateway.process = nil
 	p.serve(t)
 	if _, ok := p.reads(t, bob, password); ok {
 		t.Error("the app password works though the policy wants a passkey")
@@ -270,9 +271,9 @@ func TestPortalWithAuthenticationContext(t *testing.T) {
 	p.signIn(t, b, alice)
 	b.WaitFor("Prove that it is you")
 	b.PressText("Sign in with Microsoft again")
-	b.WaitFor("Sign in")
+	b.WaitFor("Confirm that it is you")
 	b.Shot("signin-again")
-	b.Press("main form button")
+	b.PressText("Confirm with Microsoft")
 	p.signIn(t, b, alice)
 	password := p.issueOnPages(t, b, "Thunderbird")
 	if told, ok := p.reads(t, alice, password); !ok {
