@@ -40,6 +40,19 @@ func TestAFurtherFactorNeedsAProof(t *testing.T) {
 	w.refuses("a proof that became stale on the way", err, ProofNeeded)
 }
 
+func TestAProofByARemovedFactorIsNone(t *testing.T) {
+	w := newWorld(t)
+	a := w.alice("b1")
+	_, first, proof := w.enrolTOTP(a, "telephone")
+	a.Proof = proof
+	_, _, second := w.enrolTOTP(a, "tablet")
+	w.must(w.Remove(t.Context(), a, first.ID))
+	w.recorded()
+	w.refuses("by the removed one", w.BeginTOTP(t.Context(), a), ProofNeeded)
+	a.Proof = second
+	w.must(w.BeginTOTP(t.Context(), a))
+}
+
 // Somebody who has the person's password at the provider, and no more, begins a first factor before its owner does: the
 // owner's comes first, and the other's is not kept.
 func TestTwoFirstFactorsAreOne(t *testing.T) {
