@@ -197,7 +197,7 @@ func TestI40PortalWithPasskey(t *testing.T) {
 	b.PressText("Revoke Thunderbird")
 	b.WaitFor("Revoke")
 	b.Press("button.danger")
-	b.WaitFor("Thunderbird")
+	b.WaitFor("“Thunderbird” is revoked")
 	if _, ok := p.reads(t, alice, password); ok {
 		t.Error("the app password works after it was revoked")
 	}
@@ -246,7 +246,7 @@ func TestPortalWithAuthenticator(t *testing.T) {
 	b.PressText("Set up a passkey") // on the proof of the authenticator, a moment ago
 	b.WaitFor("Scanner")
 	b.Press("main button")
-	b.WaitFor("Scanner")
+	b.WaitFor("App passwords that go on working unchanged: 1.")
 	if told, ok := p.reads(t, bob, password); !ok {
 		t.Errorf("after the renewal the app password is refused: %s", told)
 	}
