@@ -12,6 +12,11 @@ const defaultProfile = "device"
 func (v *validator) listener(path string, l *Listener) {
 	v.oneOf(path+".protocol", l.Protocol, protocols)
 	v.oneOf(path+".tls", string(l.TLS), tlsModes)
+	if l.Advertise != "" {
+		if err := checkAddress(l.Advertise, false); err != nil {
+			v.wrong(path+".advertise", "%v", err)
+		}
+	}
 	if (l.TLS == Optional || l.TLS == NoTLS) && !restricted(l.Networks) {
 		v.wrong(path+".tls", "%s lets passwords cross the network in clear; say for which networks with networks: [10.0.8.0/24]", l.TLS)
 	}

@@ -8,13 +8,19 @@ import (
 	"postern/internal/web"
 )
 
-// doors gives the ways in for mail clients as people have to set them up: by the gateway's name and the port that is
-// listened on. An address of its own is told as well: a device that does not look up names may need it.
+// doors gives the ways in for mail clients as people have to set them up: as the listener advertises itself, or by the
+// gateway's name and the port that is listened on. An address of its own is told as well: a device that does not look up
+// names may need it.
 func doors(c *config.Config, listeners []*listener) []web.Door {
 	var all []web.Door
 	for _, l := range listeners {
 		d := web.Door{
 			Protocol: l.config.Protocol, TLS: l.config.TLS, Host: c.Domain, LegacyTLS: l.config.LegacyTLS, Networks: l.config.Networks,
+		}
+		if advertised := l.config.Advertise; advertised != "" {
+			d.Host, d.Port, _ = net.SplitHostPort(advertised) // the configuration is validated
+			all = append(all, d)
+			continue
 		}
 		at, err := netip.ParseAddrPort(l.Addr().String())
 		if err != nil {

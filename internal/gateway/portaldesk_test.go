@@ -276,6 +276,10 @@ func TestDoors(t *testing.T) {
 		open("127.0.0.1:0", config.Listener{Protocol: "imap", TLS: config.Implicit}),
 		open(":0", config.Listener{Protocol: "smtp", TLS: config.Optional, LegacyTLS: true, Networks: []netip.Prefix{netip.MustParsePrefix("10.0.8.0/24")}}),
 	})
+	advertised := doors(c, []*listener{open("127.0.0.1:0", config.Listener{Protocol: "imap", TLS: config.Implicit, Advertise: "imap.contoso.example:993"})})
+	if got := advertised[0]; got.Host != "imap.contoso.example" || got.Port != "993" || got.Address != "" {
+		t.Errorf("got %+v, want what is advertised", got)
+	}
 	for _, door := range all {
 		if door.Host != "mail.contoso.example" || door.Port == "0" || door.Port == "" || door.Address != "" {
 			t.Errorf("got %+v, want the gateway's name, the port that is listened on, and no address that says nothing", door)

@@ -45,25 +45,31 @@ func sheets(r apppassword.Record, l Login, doors []Door) []sheet {
 	return []sheet{program, scanner}
 }
 
-// fitting gives the doors of a protocol through which a password can be used, the safest first (RFC 8314 section 3).
+// fitting gives the doors of a protocol through which a password can be used, the safest first. Those for old devices are
+// for passwords that are marked for them, unless there are no others.
 func fitting(protocol string, r apppassword.Record, doors []Door) []Door {
 	var fit []Door
 	for _, d := range doors {
-		if d.Protocol == protocol && (!d.LegacyTLS || r.LegacyTLS) && overlap(d.Networks, r.Networks) {
+		if d.Protocol == protocol && overlap(d.Networks, r.Networks) {
 			fit = append(fit, d)
 		}
 	}
-	safety := map[config.TLSMode]int{config.Implicit: 0, config.StartTLS: 1, config.Optional: 2}
-	slices.SortStableFunc(fit, func(a, b Door) int {
-		if a.LegacyTLS != b.LegacyTLS {
-			if a.LegacyTLS {
-				return 1
-			}
-			return -1
-		}
-		return safety[a.TLS] - safety[b.TLS]
-	})
+	old := func(d Door) bool { return d.LegacyTLS }
+	modern := slices.ContainsFunc(fit, func(d Door) bool { return !d.LegacyTLS })
+	if !r.LegacyTLS && modern {
+		fit = slices.DeleteFunc(fit, old)
+	}
+	slices.SortStableFunc(fit, func(a, b Door) int { return a.risk() - b.risk() })
 	return fit
+}
+
+// risk orders doors by how little they protect (RFC 8314 section 3).
+func (d Door) risk() int {
+	order := slices.Index([]config.TLSMode{config.Implicit, config.StartTLS, config.Optional, config.NoTLS}, d.TLS)
+	if d.LegacyTLS {
+		order += 10
+	}
+	return order
 }
 
 // overlap reports whether there is an address in both of two lists of networks; an empty list has them all.

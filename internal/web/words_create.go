@@ -63,6 +63,7 @@ var createWords = texts{
 	"sheet.tls.implicit":  {"SSL/TLS (from the start)", "SSL/TLS (von Anfang an)"},
 	"sheet.tls.starttls":  {"STARTTLS", "STARTTLS"},
 	"sheet.tls.optional":  {"none, or STARTTLS", "keine, oder STARTTLS"},
+	"sheet.tls.none":      {"none", "keine"},
 	"sheet.legacy":        {"(old TLS versions too)", "(auch alte TLS-Versionen)"},
 	"sheet.or":            {"or, if that does not work:", "oder, falls das nicht geht:"},
 	"sheet.user":          {"User name", "Benutzername"},
