@@ -13,8 +13,13 @@ import (
 // enrolTOTP enrols an authenticator, and leaves the reader where it leads back to.
 func (r *reader) enrolTOTP(t *testing.T) {
 	t.Helper()
-	key := strings.ReplaceAll(r.send(t, "/factors/totp").finds(t, `<p class="secret">([A-Z2-7 ]+)</p>`), " ", "")
-	code, err := totp.GenerateCode(key, time.Now())
+	r.proveTOTP(t, r.send(t, "/factors/totp").finds(t, `<p class="secret">([A-Z2-7 ]+)</p>`))
+}
+
+// proveTOTP ends the enrolment of an authenticator with the key that the page has shown.
+func (r *reader) proveTOTP(t *testing.T, key string) {
+	t.Helper()
+	code, err := totp.GenerateCode(strings.ReplaceAll(key, " ", ""), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -35,6 +36,13 @@ func (l *leaks) add(name, secret string) {
 	}
 }
 
+// addBytes makes a secret known that is no text, such as a key.
+func (l *leaks) addBytes(name string, secret []byte) {
+	for _, f := range formsOf(string(secret)) {
+		l.forms = append(l.forms, form{name + " as " + f.name, f.text})
+	}
+}
+
 // formsOf gives the forms of a secret, the plainest first.
 func formsOf(secret string) []form {
 	inHex := hex.EncodeToString([]byte(secret))
@@ -48,8 +56,12 @@ func formsOf(secret string) []form {
 	}
 	for offset := range 3 {
 		forms = append(forms,
-			form{fmt.Sprintf("base64 at offset %d", offset), base64Within(base64.RawStdEncoding, secret, offset)},
-			form{fmt.Sprintf("base64 for URLs at offset %d", offset), base64Within(base64.RawURLEncoding, secret, offset)})
+			form{fmt.Sprintf("base64 at offset %d", offset), within(base64.RawStdEncoding.EncodeToString, 6, secret, offset)},
+			form{fmt.Sprintf("base64 for URLs at offset %d", offset), within(base64.RawURLEncoding.EncodeToString, 6, secret, offset)})
+	}
+	for offset := range 5 {
+		text := within(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString, 5, secret, offset)
+		forms = append(forms, form{fmt.Sprintf("base32 at offset %d", offset), text}, form{fmt.Sprintf("base32 in small letters at offset %d", offset), strings.ToLower(text)})
 	}
 	return forms
 }
@@ -63,12 +75,12 @@ func percentEncoded(secret string) string {
 	return b.String()
 }
 
-// base64Within gives what base64 makes of a secret that begins offset bytes into a group of three, without the
-// characters at either end that its neighbours have a part in.
-func base64Within(encoding *base64.Encoding, secret string, offset int) string {
-	encoded := encoding.EncodeToString(append(make([]byte, offset), secret...))
-	encoded = encoded[(offset*8+5)/6:]
-	if (offset+len(secret))%3 != 0 {
+// within gives what an encoding of so many bits a character makes of a secret that begins offset bytes into one of its
+// groups, without the characters at either end that its neighbours have a part in.
+func within(encode func([]byte) string, bits int, secret string, offset int) string {
+	encoded := encode(append(make([]byte, offset), secret...))
+	encoded = encoded[(offset*8+bits-1)/bits:]
+	if (offset+len(secret))*8%bits != 0 {
 		encoded = encoded[:len(encoded)-1]
 	}
 	return encoded
@@ -91,9 +103,20 @@ func (d *deployment) search(t *testing.T, g *gateway, l *leaks) []string {
 	l.in(t, "stdout of "+g.name, []byte(g.stdout.String()))
 	l.in(t, "stderr of "+g.name, []byte(g.stderr.String()))
 	l.in(t, "the replies to clients", []byte(d.replies.String()))
-	var read []string
+	read := d.searchFiles(t, l, keyFile, secretFile)
+	for _, name := range []string{"cmdline", "environ"} { // the process list, where there is one to read
+		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", g.cmd.Process.Pid, name)); err == nil {
+			l.in(t, "the process's "+name, text)
+		}
+	}
+	return read
+}
+
+// searchFiles looks through the files of a deployment but some, and gives the names of those that it read.
+func (d *deployment) searchFiles(t *testing.T, l *leaks, but ...string) (read []string) {
+	t.Helper()
 	err := filepath.WalkDir(d.folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || slices.Contains([]string{keyFile, secretFile}, entry.Name()) {
+		if err != nil || !entry.Type().IsRegular() || slices.Contains(but, entry.Name()) {
 			return err
 		}
 		text, err := os.ReadFile(path)
@@ -106,11 +129,6 @@ func (d *deployment) search(t *testing.T, g *gateway, l *leaks) []string {
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, name := range []string{"cmdline", "environ"} { // the process list, where there is one to read
-		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", g.cmd.Process.Pid, name)); err == nil {
-			l.in(t, "the process's "+name, text)
-		}
 	}
 	return read
 }
@@ -152,6 +170,7 @@ func TestLeaksAreFound(t *testing.T) {
 			"lower":     strings.ToLower(strings.ReplaceAll(string(text), "-", "")),
 			"base64":    base64.StdEncoding.EncodeToString(text),
 			"base64url": base64.RawURLEncoding.EncodeToString(text),
+			"base32":    base32.StdEncoding.EncodeToString(text),
 			"hex":       hex.EncodeToString(text),
 			"HEX":       fmt.Sprintf("%X", text),
 			"query":     url.QueryEscape(string(text)),

@@ -119,10 +119,10 @@ users:
 	return d, g
 }
 
-// serve runs the gateway of a deployment and issues an app password to each login.
-func (d *deployment) serve(t *testing.T, g *gateway, program string) {
+// serve runs the gateway of a deployment, with further arguments, and issues an app password to each login.
+func (d *deployment) serve(t *testing.T, g *gateway, program string, more ...string) {
 	t.Helper()
-	g.process = start(t, program, "serve", "-c", d.config)
+	g.process = start(t, program, append([]string{"serve", "-c", d.config}, more...)...)
 	g.listening(t, g.IMAP, g.IMAPS, g.Submission, g.SMTPS)
 	for _, user := range []login{
 		{Login: "alice@contoso.example", Mailbox: "alice@contoso.example", Protocols: []string{"imap", "smtp"}},
