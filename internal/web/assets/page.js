@@ -10,11 +10,16 @@ for (const time of document.querySelectorAll("time[datetime]")) {
 }
 
 for (const button of document.querySelectorAll("button[data-copy]")) {
-  if (!navigator.clipboard) continue;
   button.hidden = false;
+  const text = document.getElementById(button.dataset.copy);
   const before = button.textContent;
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim());
+    getSelection().selectAllChildren(text); // for the keyboard, where the clipboard is not to be had
+    try {
+      await navigator.clipboard.writeText(text.textContent.trim());
+    } catch {
+      return;
+    }
     button.textContent = button.dataset.copied;
     setTimeout(() => { button.textContent = before; }, 3000);
   });
