@@ -121,13 +121,8 @@ func (k *Keeper) Remove(ctx context.Context, a Actor, id string) error {
 	return changed(found, err)
 }
 
-// Reset removes all factors of a person on an administrator's word, who is by. It gives how many there were. App passwords
-// stay as they are; the next proof begins with an enrolment anew.
-func (k *Keeper) Reset(ctx context.Context, p Person, username, by string) (int, error) {
-	return Reset(ctx, k.store, k.audit, p, username, by)
-}
-
-// Reset is as [Keeper.Reset], where there is no portal.
+// Reset removes all factors of a person on an administrator's word, who is by; there need not be a portal for it. It gives
+// how many there were. App passwords stay as they are; the next proof begins with an enrolment anew.
 func Reset(ctx context.Context, store Store, log Recorder, p Person, username, by string) (int, error) {
 	factors, err := store.Factors(ctx, p)
 	if err != nil {

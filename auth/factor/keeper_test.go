@@ -112,7 +112,7 @@ func TestAfterAResetTheNextFactorIsTheFirst(t *testing.T) {
 	w := newWorld(t)
 	_, _, proof := w.enrolTOTP(w.alice("b1"), "telephone")
 	w.recorded()
-	n, err := w.Reset(t.Context(), w.alice("b1").Person, "alice@contoso.example", "root")
+	n, err := Reset(t.Context(), w.store, w, w.alice("b1").Person, "alice@contoso.example", "root")
 	w.must(err)
 	w.recordedAs("factors-reset")
 	if n != 1 || len(w.store.factors) != 0 {
@@ -158,7 +158,7 @@ func TestI43WhatCannotBeRecordedIsNotDone(t *testing.T) {
 	if err := w.Remove(t.Context(), a, f.ID); !errors.Is(err, w.hushed) {
 		t.Errorf("removing: got %v", err)
 	}
-	if _, err := w.Reset(t.Context(), a.Person, "alice", "root"); !errors.Is(err, w.hushed) {
+	if _, err := Reset(t.Context(), w.store, w, a.Person, "alice", "root"); !errors.Is(err, w.hushed) {
 		t.Errorf("resetting: got %v", err)
 	}
 	if len(w.store.factors) != 1 || w.store.factors[0].Name != "telephone" {

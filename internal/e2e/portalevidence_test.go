@@ -250,7 +250,21 @@ func TestPortalWithAuthenticator(t *testing.T) {
 	if told, ok := p.reads(t, bob, password); !ok {
 		t.Errorf("after the renewal the app password is refused: %s", told)
 	}
-	p.events(t, "account-enrolled", "factor-enrolled", "password-issued", "factor-enrolled", "password-renewed")
+	// An administrator takes the factors away: what the browser has proved counts no more, and the app password stays.
+	if got := p.admin(t, "user", "factors", bob, "--json"); !strings.Contains(got, `"method":"totp"`) || !strings.Contains(got, `"method":"passkey"`) {
+		t.Errorf("user factors says %s", got)
+	}
+	if got := p.admin(t, "user", "factors", bob, "--reset"); !strings.Contains(got, "removed 2 second factors of "+bob) {
+		t.Errorf("user factors --reset says %s", got)
+	}
+	b.Visit(p.url + "/passwords/new")
+	b.WaitFor("You have not set up one that will do here.")
+	b.Visit(p.url + "/activity")
+	b.WaitFor("All your second factors were removed")
+	if told, ok := p.reads(t, bob, password); !ok {
+		t.Errorf("after the reset the app password is refused: %s", told)
+	}
+	p.events(t, "account-enrolled", "factor-enrolled", "password-issued", "factor-enrolled", "password-renewed", "factors-reset")
 
 	l := secretsOf(p.sim, p.gateway)
 	l.add("app password", password)

@@ -26,6 +26,9 @@
 //   - A source with 20 guesses in 10 minutes, for any logins, is held off from all to which it is a stranger: 10 minutes,
 //     then longer, up to 80.
 //
+// Codes of second factors are short enough to be guessed from anywhere: with [Check.Proved] in the place of [Check.Passed] no
+// source becomes known for the person that they are of, so that all of these limits hold for everybody.
+//
 // No limit shuts out a known source, and none lasts beyond the attack by more than its own delay.
 package throttle
 

@@ -232,11 +232,14 @@ func (p *Portal) personOf(a attempt, in token.SignIn) Person {
 	if in.AuthTime.IsZero() {
 		return who
 	}
+	if now := p.now(); who.SignedInAt.After(now) { // the provider's clock is a little ahead; nothing was proved tomorrow
+		who.SignedInAt = now
+	}
 	if authContext := p.knownContext(a.Provider, a.Context); authContext != "" && slices.Contains(in.Contexts, authContext) {
-		who.prove(Evidence{Method: "acrs:" + a.Context, At: in.AuthTime})
+		who.prove(Evidence{Method: "acrs:" + a.Context, At: who.SignedInAt})
 	}
 	if slices.Contains(in.Methods, "mfa") {
-		who.prove(Evidence{Method: "amr:mfa", At: in.AuthTime})
+		who.prove(Evidence{Method: "amr:mfa", At: who.SignedInAt})
 	}
 	return who
 }
