@@ -193,7 +193,7 @@ func TestI21AnswersThatAreNotTaken(t *testing.T) {
 			if test.reason == unavailable {
 				status = http.StatusServiceUnavailable
 			}
-			a.want(status, "You are not signed in", want, `href="/signin?`)
+			a.want(status, "The sign-in did not work", want, `href="/signin?`)
 			refused := h.wantEvents("portal-sign-in")[0].(audit.PortalSignIn)
 			if refused.Outcome != audit.Refused || refused.Reason != test.reason || refused.Remote == "" {
 				t.Errorf("got event %+v, want reason %s", refused, test.reason)

@@ -16,7 +16,7 @@ var signInWords = texts{
 		"Melden Sie sich dafür noch einmal bei Microsoft an, als %s."},
 	"signin.again-button": {"Confirm with Microsoft", "Mit Microsoft bestätigen"},
 
-	"signin.refused-title": {"You are not signed in", "Sie sind nicht angemeldet"},
+	"signin.refused-title": {"The sign-in did not work", "Die Anmeldung hat nicht geklappt"},
 	"signin.try-again":     {"Try again", "Noch einmal versuchen"},
 	"signin.said":          {"Microsoft says:", "Microsoft sagt dazu:"},
 
