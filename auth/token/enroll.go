@@ -115,7 +115,7 @@ func (s *Source) refuseEnrolment(account Account, identity Identity, by string, 
 // saveEnrolment records an enrolment and then keeps it. The error is nil or an *Error.
 func (s *Source) saveEnrolment(ctx context.Context, account Account, identity Identity, key CacheKey, row *cacheRow, method, by string) error {
 	// The person has signed in: that is kept also where whoever asked for it has gone.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseLife+saveTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTime+saveTime)
 	defer cancel()
 	// What is still under way for the enrolment before would be kept over this one.
 	release, failed := lease(ctx, s.store, account, personKey(account, identity))

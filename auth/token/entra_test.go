@@ -63,6 +63,7 @@ type fakeEntra struct {
 
 	mu        sync.Mutex
 	refresh   map[string]Identity // refresh token → whose
+	owners    map[string]Identity // access token → whose
 	issued    int
 	calls     []string        // grant types of the token requests, in order
 	forms     []url.Values    // their forms
@@ -89,7 +90,7 @@ func newFakeEntra(t *testing.T) *fakeEntra {
 	t.Helper()
 	f := &fakeEntra{
 		roots: x509.NewCertPool(), conns: make(chan net.Conn), done: make(chan struct{}),
-		refresh: make(map[string]Identity), life: time.Hour, interval: 5, key: signingKey(),
+		refresh: make(map[string]Identity), owners: make(map[string]Identity), life: time.Hour, interval: 5, key: signingKey(),
 		issuer: "https://localhost/" + tenantID + "/v2.0",
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -300,6 +301,7 @@ func (f *fakeEntra) issue(w http.ResponseWriter, form url.Values, who Identity) 
 		"id_token":     f.sign(who),
 		"client_info":  base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"uid":%q,"utid":%q}`, who.ObjectID, who.TenantID)),
 	}
+	f.owners[fmt.Sprintf("%s-access-%d", secretMark, f.issued)] = who
 	if !f.noRotate {
 		answer["refresh_token"] = f.grant(who)
 	}

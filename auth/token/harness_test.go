@@ -105,7 +105,7 @@ func (m *memory) Idle(_ context.Context, before, ahead time.Time, limit int) ([]
 func (m *memory) TakeLease(_ context.Context, key CacheKey, holder string, now time.Time, life time.Duration) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if kept, taken := m.leases[key]; taken && now.Before(kept.end) {
+	if kept, taken := m.leases[key]; taken && kept.holder != holder && now.Before(kept.end) {
 		return false, nil
 	}
 	m.leases[key] = held{holder, now.Add(life)}
@@ -185,12 +185,14 @@ type harness struct {
 	store  *memory
 	audit  *recorder
 	log    *bytes.Buffer
+	logger *slog.Logger // writes there, for all sources
 	source *Source
 }
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{t: t, entra: newFakeEntra(t), store: newMemory(), audit: new(recorder), log: new(bytes.Buffer)}
+	h.logger = slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h.source = h.newSource()
 	return h
 }
@@ -207,7 +209,7 @@ func (h *harness) newSourceAs(credential MicrosoftConfig) *Source {
 	source := NewSource(Config{
 		Providers: map[string]*Microsoft{"contoso": h.provider(credential)},
 		Store:     h.store, Audit: h.audit,
-		Log: slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log: h.logger,
 	})
 	h.t.Cleanup(source.Close)
 	return source

@@ -135,9 +135,11 @@ func (m *Microsoft) fetch(ctx context.Context, store Store, r request) (Access, 
 	if failed != nil || !access.Token.IsZero() {
 		return access, false, failed
 	}
-	if failed := m.pace.turn(ctx, r.account); failed != nil {
+	done, failed := m.pace.turn(ctx, r.account)
+	if failed != nil {
 		return Access{}, false, failed
 	}
+	defer done()
 	release, failed := lease(ctx, store, r.account, w.lease)
 	if failed != nil {
 		return Access{}, false, failed
@@ -147,7 +149,7 @@ func (m *Microsoft) fetch(ctx context.Context, store Store, r request) (Access, 
 	if p, access, failed = w.look(ctx, store); failed != nil || !access.Token.IsZero() {
 		return access, false, failed
 	}
-	asking, cancel := context.WithTimeout(ctx, httpTimeout) // for all requests of it together: the lease lasts as long
+	asking, cancel := context.WithTimeout(ctx, httpTimeout) // for all requests of it together
 	defer cancel()
 	access, asked, failed := w.ask(asking, p)
 	if failed != nil {
@@ -172,7 +174,7 @@ type place struct {
 }
 
 // saveTime bounds the saving of what the provider gave; it is not cut short by the end of the request that led to it.
-const saveTime = 10 * time.Second
+const saveTime = 15 * time.Second
 
 // save makes a row durable in its place.
 func save(ctx context.Context, store Store, account Account, p place) *Error {

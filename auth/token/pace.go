@@ -20,6 +20,9 @@ const (
 	leastRequests = 2
 	// maxTurn is how long a request may wait for its turn, which bounds the queue: 2,250 requests at most.
 	maxTurn = 15 * time.Second
+	// requestsUnderWay bounds the requests that have been made and not been answered and saved yet: a provider that is slow
+	// gets no more of them, and the store is not swamped.
+	requestsUnderWay = 64
 	// holdTime is how long a provider is left alone that limits requests and does not say for how long.
 	holdTime = 30 * time.Second
 	// crowdedRetry is when to come back where the queue is full.
@@ -34,6 +37,7 @@ const (
 // Time is that of the monotonic clock: setting the clock releases nobody early (threat model I-48).
 type pace struct {
 	limiter *rate.Limiter
+	slots   chan struct{} // one for each request under way
 
 	mu      sync.Mutex
 	held    time.Time // no request before
@@ -41,27 +45,55 @@ type pace struct {
 	until   time.Time // for how long
 }
 
-func newPace() *pace { return &pace{limiter: rate.NewLimiter(mostRequests, requestsAtOnce)} }
+func newPace() *pace {
+	return &pace{limiter: rate.NewLimiter(mostRequests, requestsAtOnce), slots: make(chan struct{}, requestsUnderWay)}
+}
 
-// turn waits for the account's turn. The failure is temporary, and was never a request.
-func (p *pace) turn(ctx context.Context, account Account) *Error {
-	if left := p.hold(); left > 0 {
-		return crowded(account, left, "the provider limits token requests and is left alone for "+left.Round(time.Second).String())
+// turn waits for the account's turn. Whoever has it calls done once the answer is saved. The failure is temporary, and was
+// never a request.
+func (p *pace) turn(ctx context.Context, account Account) (done func(), failed *Error) {
+	if failed := p.leftAlone(account); failed != nil {
+		return nil, failed
 	}
 	reservation := p.limiter.Reserve()
 	delay := reservation.Delay()
 	if delay > maxTurn {
 		reservation.Cancel()
-		return crowded(account, crowdedRetry, fmt.Sprintf("too many accounts want a token at once; %.0f a second are asked for", float64(p.limiter.Limit())))
+		return nil, crowded(account, crowdedRetry, fmt.Sprintf("too many accounts want a token at once; %.0f a second are asked for", float64(p.limiter.Limit())))
 	}
-	if !pause(ctx, delay) {
+	waiting, cancel := context.WithTimeout(ctx, maxTurn)
+	defer cancel()
+	if !pause(waiting, delay) {
 		reservation.Cancel()
-		return &Error{Account: account, Class: Temporary, Advice: "the wait for a token's turn was cut short", cause: ctx.Err()}
+		return nil, cutShort(ctx, account)
 	}
-	if left := p.hold(); left > 0 { // while we waited
-		return crowded(account, left, "the provider limits token requests and is left alone for "+left.Round(time.Second).String())
+	select {
+	case p.slots <- struct{}{}:
+	case <-waiting.Done():
+		if ctx.Err() != nil {
+			return nil, cutShort(ctx, account)
+		}
+		return nil, crowded(account, crowdedRetry, "the token requests before it are not answered")
 	}
-	return nil
+	done = func() { <-p.slots }
+	if failed := p.leftAlone(account); failed != nil { // while we waited
+		done()
+		return nil, failed
+	}
+	return done, nil
+}
+
+// leftAlone gives the failure of a request that is not made, since the provider wants none now; nil when it may be made.
+func (p *pace) leftAlone(account Account) *Error {
+	left := p.hold()
+	if left <= 0 {
+		return nil
+	}
+	return crowded(account, left, "the provider limits token requests and is left alone for "+left.Round(time.Second).String())
+}
+
+func cutShort(ctx context.Context, account Account) *Error {
+	return &Error{Account: account, Class: Temporary, Advice: "the wait for a token's turn was cut short", cause: ctx.Err()}
 }
 
 // busy reports whether requests that nobody waits for had better come later.

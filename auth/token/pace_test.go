@@ -28,8 +28,10 @@ func TestI33ManyAccountsWakeAtOnce(t *testing.T) {
 			account := Account{Provider: "contoso", Grant: Delegated, Name: fmt.Sprint(i)}
 			all.Go(func() {
 				for {
-					failed := p.turn(t.Context(), account)
+					done, failed := p.turn(t.Context(), account)
 					if failed == nil {
+						defer done()
+						time.Sleep(300 * time.Millisecond) // the request
 						break
 					}
 					if failed.Class != Temporary || !failed.unasked || failed.retryAfter <= 0 {
@@ -41,7 +43,7 @@ func TestI33ManyAccountsWakeAtOnce(t *testing.T) {
 				last.Store(int64(time.Since(began)))
 				mu.Lock()
 				defer mu.Unlock()
-				seconds[int64(time.Since(began)/time.Second)]++
+				seconds[int64((time.Since(began)-300*time.Millisecond)/time.Second)]++
 			})
 		}
 		all.Wait()
@@ -142,6 +144,35 @@ func TestLimitOfOneAccountIsItsOwn(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		h.wantCalls(3)
+	})
+}
+
+// TestSlowProviderGetsNoMore: requests that are not answered bound those that are made, and the rest hears so in time.
+func TestSlowProviderGetsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace()
+		var all sync.WaitGroup
+		var made, sentAway atomic.Int32
+		began := time.Now()
+		for i := range 2 * requestsUnderWay {
+			all.Go(func() {
+				done, failed := p.turn(t.Context(), Account{Name: fmt.Sprint(i)})
+				if failed != nil {
+					if waited := time.Since(began); !failed.unasked || waited != maxTurn {
+						t.Errorf("got %v after %v", failed, waited)
+					}
+					sentAway.Add(1)
+					return
+				}
+				made.Add(1)
+				time.Sleep(httpTimeout)
+				done()
+			})
+		}
+		all.Wait()
+		if made.Load() != requestsUnderWay || sentAway.Load() != requestsUnderWay {
+			t.Errorf("made %d, sent away %d, want %d of each", made.Load(), sentAway.Load(), requestsUnderWay)
+		}
 	})
 }
 

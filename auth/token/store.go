@@ -28,7 +28,7 @@ type Store interface {
 	// SaveCache keeps content under a key. It is durable when SaveCache returns.
 	SaveCache(ctx context.Context, key CacheKey, content []byte) error
 	// TakeLease gives a holder the sole right, among all processes that share the store, to ask the provider for what is
-	// kept under a key; false when another has it. It ends after life by itself.
+	// kept under a key; false when another has it. It ends after life by itself, counted from when its holder last took it.
 	TakeLease(ctx context.Context, key CacheKey, holder string, now time.Time, life time.Duration) (bool, error)
 	// ReleaseLease gives the right back; it does nothing when the holder has it no more.
 	ReleaseLease(ctx context.Context, key CacheKey, holder string) error

@@ -18,6 +18,7 @@ import (
 //	POST   /sim/faults          a [tenant.Fault], its delay as in "1.5s"
 //	DELETE /sim/faults          take all faults back
 //	GET    /sim/state           the tenant, its people with what they sign in with, device codes that wait
+//	GET    /sim/tokens          how many token requests came, and the refresh tokens that were issued
 //	POST   /sim/device/approve  {"user_code", "account"}
 //	POST   /sim/revoke          {"account"}: refresh tokens stop working
 //	POST   /sim/expire          access tokens stop working
@@ -34,6 +35,7 @@ func (s *Sim) control() http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) { write(w, http.StatusOK, s.stateNow()) })
+	mux.HandleFunc("GET /tokens", s.issuedTokens)
 	mux.HandleFunc("POST /device/approve", s.approveDevice)
 	mux.HandleFunc("POST /revoke", s.revoke)
 	mux.HandleFunc("POST /expire", func(w http.ResponseWriter, r *http.Request) {
@@ -44,6 +46,18 @@ func (s *Sim) control() http.Handler {
 	mux.HandleFunc("POST /application", s.changeApplication)
 	mux.HandleFunc("POST /mailbox", s.switchMailbox)
 	return mux
+}
+
+// issuedTokens tells what was issued, so that a test can look for it where it must not be.
+func (s *Sim) issuedTokens(w http.ResponseWriter, _ *http.Request) {
+	answer := struct {
+		Requests int64    `json:"requests"`
+		Refresh  []string `json:"refresh"`
+	}{Requests: s.Entra.TokenRequests()}
+	for _, token := range s.Entra.RefreshTokens() {
+		answer.Refresh = append(answer.Refresh, token.Reveal())
+	}
+	write(w, http.StatusOK, answer)
 }
 
 // loopbackOnly refuses clients of other machines, and what a web page could have its reader's browser send: that is

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -170,6 +171,26 @@ func (s *Store) inspect(ctx context.Context, db *sql.DB) (current bool, err erro
 // there is nothing to wait for, since readers do not wait for writers.
 func pointRead(ctx context.Context) (context.Context, error) {
 	return context.WithoutCancel(ctx), ctx.Err()
+}
+
+// unsynced runs do on the writer's connection, whose commits need not be on the disk when it returns: for what is worth
+// nothing after a loss of power. In WAL mode such a commit costs no sync (pragma synchronous), which takes some milliseconds.
+func (s *Store) unsynced(ctx context.Context, do func(*sql.Conn) error) (err error) {
+	conn, err := s.writer.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if _, err := conn.ExecContext(ctx, `PRAGMA synchronous = NORMAL`); err != nil {
+		return err
+	}
+	defer func() {
+		if _, failed := conn.ExecContext(context.WithoutCancel(ctx), `PRAGMA synchronous = FULL`); failed != nil {
+			// Nobody may commit on it who counts on the sync. The pool opens another, which syncs.
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+	}()
+	return do(conn)
 }
 
 // createPrivate makes an empty file, which SQLite takes for a new database, so that it has the right mode from the start.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"maps"
@@ -331,5 +332,37 @@ func TestOldSchemaIsMigrated(t *testing.T) {
 	}
 	if err := s.LockLogin(t.Context(), Lock{Login: "alice", Since: time.Unix(2, 0)}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLeasesLeaveTheWriterSynced: what is not worth a sync costs nobody else theirs, whatever becomes of it.
+func TestLeasesLeaveTheWriterSynced(t *testing.T) {
+	s := openAt(t, database(t), newRing(t))
+	ended, cancel := context.WithCancel(t.Context())
+	calls := map[string]func() error{
+		"taken": func() error {
+			_, err := s.TakeLease(t.Context(), TokenCacheKey{}, "a", time.Now(), time.Minute)
+			return err
+		},
+		"released": func() error { return s.ReleaseLease(t.Context(), TokenCacheKey{}, "a") },
+		"failed": func() error {
+			return s.unsynced(ended, func(conn *sql.Conn) error {
+				cancel()
+				_, err := conn.ExecContext(ended, `SELECT 1`)
+				if err == nil {
+					t.Error("an ended context did not end the call")
+				}
+				return nil
+			})
+		},
+	}
+	for name, call := range calls {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		var synchronous int
+		if err := s.writer.QueryRowContext(t.Context(), `PRAGMA synchronous`).Scan(&synchronous); err != nil || synchronous != 2 {
+			t.Errorf("%s: synchronous is %d, %v; want 2 (FULL)", name, synchronous, err)
+		}
 	}
 }

@@ -29,6 +29,9 @@ type Store struct {
 	ring   *keys.Ring
 	writer *sql.DB // one connection: writers wait for each other here and not in the database
 	reader *sql.DB // a pool that cannot write
+	// tokens lets those who write tokens and leases to the writer one by one, in the order in which they came: database/sql
+	// picks by chance, and who is not picked for seconds has lost a refresh token.
+	tokens chan struct{}
 
 	committer *committer
 
@@ -43,7 +46,7 @@ func Open(ctx context.Context, dsn string, ring *keys.Ring) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{ring: ring}
+	s := &Store{ring: ring, tokens: make(chan struct{}, 1)}
 	if err := s.openSQLite(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("store %q: %w", path, err), s.Close())
 	}
@@ -152,6 +155,17 @@ func belongs(id string, ring *keys.Ring) error {
 	}
 	return fmt.Errorf("it was made with the keys of ring %s, and the keys file %q has ring %s: bring back the keys file that belongs to it",
 		id, ring.Path(), ring.ID())
+}
+
+// inTurn runs do when it is its turn among those who write tokens and leases.
+func (s *Store) inTurn(ctx context.Context, do func() error) error {
+	select {
+	case s.tokens <- struct{}{}:
+		defer func() { <-s.tokens }()
+		return do()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // inTransaction runs do in a transaction of the writer: all of it happens or nothing.

@@ -52,7 +52,7 @@ func scanSealed(row scanner) (sealed []byte, err error) {
 
 // SaveTokenCache keeps content at a place, in the stead of what was there.
 func (s *Store) SaveTokenCache(ctx context.Context, key TokenCacheKey, content []byte) error {
-	return s.saveTokenCache(ctx, s.writer, key, content)
+	return s.inTurn(ctx, func() error { return s.saveTokenCache(ctx, s.writer, key, content) })
 }
 
 // execer is a database or a transaction.

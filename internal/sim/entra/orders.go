@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"postern/internal/secret"
 )
 
 // ApproveDevice has a person sign in for a user code, with their second factor where they have one, as if they had been
@@ -40,6 +42,20 @@ func (s *Server) RevokeSessions(upn string) bool {
 	maps.DeleteFunc(s.state.sessions, func(_ string, in signIn) bool { return in.objectID == person.ObjectID })
 	return true
 }
+
+// RefreshTokens gives the refresh tokens that were issued, the revoked ones too: for a search for what leaked.
+func (s *Server) RefreshTokens() []secret.Text {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	tokens := make([]secret.Text, 0, len(s.state.refresh))
+	for token := range s.state.refresh {
+		tokens = append(tokens, secret.New(token))
+	}
+	return tokens
+}
+
+// TokenRequests gives how many requests came to the token endpoint.
+func (s *Server) TokenRequests() int64 { return s.requests.Load() }
 
 // ExpireTokens ends all access tokens that were issued so far: Verify refuses them.
 func (s *Server) ExpireTokens() {

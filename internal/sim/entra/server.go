@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/sim/tenant"
@@ -47,6 +48,7 @@ type Server struct {
 	served   chan struct{}  // closed when no connection is accepted any more
 	open     sync.WaitGroup // connections
 	state    state
+	requests atomic.Int64 // to the token endpoint
 }
 
 // Start listens and serves. Close ends it.

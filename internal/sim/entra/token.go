@@ -32,6 +32,7 @@ type tokenAnswer struct {
 
 // token is the token endpoint.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
 	form, p := s.posted(r)
 	if p != nil {
 		s.fail(w, r, p)

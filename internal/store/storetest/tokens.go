@@ -185,12 +185,15 @@ func leases(t *testing.T, s *store.Store) {
 	}
 	take("a free one", cacheKey(), "a", 0, true)
 	take("a taken one", cacheKey(), "b", 59*time.Second, false)
+	take("one's own, anew", cacheKey(), "a", 30*time.Second, true)
+	take("a taken one, longer", cacheKey(), "b", 89*time.Second, false)
 	take("of another cache", other, "b", 0, true)
-	take("one that is over", cacheKey(), "b", time.Minute, true)
+	take("one that is over", cacheKey(), "b", 90*time.Second, true)
 	must(t, s.ReleaseLease(t.Context(), cacheKey(), "a"))
-	take("after a release by who has it no more", cacheKey(), "c", time.Minute, false)
+	take("after a release by who has it no more", cacheKey(), "c", 2*time.Minute, false)
 	must(t, s.ReleaseLease(t.Context(), cacheKey(), "b"))
-	take("after its release", cacheKey(), "c", time.Minute, true)
+	take("after its release", cacheKey(), "c", 2*time.Minute, true)
+	take("of who looked at the clock a little earlier", cacheKey(), "d", 2*time.Minute-time.Second, false)
 	take("after the clock was set back", cacheKey(), "d", -time.Hour, true)
 }
 
