@@ -27,7 +27,7 @@ import (
 )
 
 // patience bounds each thing that a browser is asked to do.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // Browser is a browser with one window and a profile of its own. It is for one goroutine.
 type Browser struct {
