@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"postern/auth/token"
 	"postern/internal/audit"
@@ -223,7 +224,7 @@ func (p *Portal) beginSession(r *http.Request, a attempt, who Person) (key strin
 // when they proved to the provider who they are.
 func (p *Portal) personOf(a attempt, in token.SignIn) Person {
 	who := Person{
-		Provider: a.Provider, TenantID: in.TenantID, ObjectID: in.ObjectID, Username: in.Username, Name: in.Name,
+		Provider: a.Provider, TenantID: in.TenantID, ObjectID: in.ObjectID, Username: in.Username, Name: legible(in.Name),
 		Guest: in.Guest, AppRoles: in.Roles, SignedInAt: in.AuthTime,
 	}
 	if who.Name == "" {
@@ -242,6 +243,17 @@ func (p *Portal) personOf(a attempt, in token.SignIn) Person {
 		who.prove(Evidence{Method: "amr:mfa", At: who.SignedInAt})
 	}
 	return who
+}
+
+// legible gives a name without what cannot be seen, such as marks that turn the direction of the text around it. Names of
+// accounts stay as they are: they are compared.
+func legible(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, name)
 }
 
 // signInEvent begins the event of a sign-in.

@@ -12,9 +12,9 @@ import (
 // What one source may ask for: an IPv4 address, or an IPv6 /64, where one customer has at least that much (threat model
 // I-29). An office can be behind one address.
 const (
-	requestsPerSecond, requestsAtOnce = 20, 200
+	requestsPerSecond, requestsAtOnce = 50, 500
 	// signInsPerMinute are the beginnings and ends of sign-ins, which have the provider asked and lines written.
-	signInsPerMinute, signInsAtOnce = 60, 60
+	signInsPerMinute, signInsAtOnce = 300, 300
 	// strangersPerMinute bounds, for all sources together, the answers from a provider that belong to no attempt: each
 	// makes a line in the audit log.
 	strangersPerMinute, strangersAtOnce = 60, 60

@@ -222,6 +222,15 @@ func TestI38WhatTheProviderSaysIsText(t *testing.T) {
 		want(403, "access_denied AADSTS65004", "AADSTS65004: declined")
 }
 
+// TestI38NamesAreLegible: what turns the text around it about is no part of a name.
+func TestI38NamesAreLegible(t *testing.T) {
+	c := newHarness(t).stranger()
+	odd := alice
+	odd.Name = "Ünal \u202eevil\u2066\x00\u200b 王"
+	c.signInAs(odd)
+	c.get("/").want(200, "Ünal evil 王")
+}
+
 // TestI39NobodyIsSentElsewhere: after a sign-in a browser goes to a page of ours, whatever was asked for.
 func TestI39NobodyIsSentElsewhere(t *testing.T) {
 	h := newHarness(t)
@@ -441,7 +450,7 @@ func TestI29SourcesArePaced(t *testing.T) {
 		t.Error("it is not said when to come again")
 	}
 	other.begin("contoso", nil)
-	h.clock.advance(2 * time.Second)
+	h.clock.advance(time.Second)
 	c.begin("contoso", nil)
 	for range requestsAtOnce {
 		other.get("/signin")
