@@ -168,8 +168,8 @@ func TestUpstreamWithoutTLSAnswer(t *testing.T) {
 	c.expect(unavailable)
 }
 
-// TestUpstreamThatIsNotThere: nobody listens, or somebody who is not upstream. No token leaves the gateway.
-func TestUpstreamThatIsNotThere(t *testing.T) {
+// TestI17NoTokenForWhoIsNotUpstream: nobody listens, or somebody who is not upstream. No token leaves the gateway.
+func TestI17NoTokenForWhoIsNotUpstream(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -281,8 +281,8 @@ func TestErrorInGooglesWay(t *testing.T) {
 	}
 }
 
-// TestUpstreamCannotBeOpened is temporary, and no token goes to what is not a verified submission server (I-17).
-func TestUpstreamCannotBeOpened(t *testing.T) {
+// TestI17NoTokenForWhoIsNotUpstream is temporary, and no token goes to what is not a verified submission server (I-17).
+func TestI17NoTokenForWhoIsNotUpstream(t *testing.T) {
 	down := func(w *world) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

@@ -71,8 +71,8 @@ func TestUnknownTenant(t *testing.T) {
 	})
 }
 
-// TestCredentialsStayWithTheProvider is threat model I-17: neither a discovery document nor a redirect leads them away.
-func TestCredentialsStayWithTheProvider(t *testing.T) {
+// TestI17CredentialsStayWithTheProvider is threat model I-17: neither a discovery document nor a redirect leads them away.
+func TestI17CredentialsStayWithTheProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.entra.set(func() {
