@@ -120,24 +120,29 @@ func printEntry(c *cobra.Command, e audit.Entry, asJSON bool) error {
 
 // wantedEntries are the flags that tail and search have in common.
 type wantedEntries struct {
-	logins, kinds    *[]string
-	session, outcome *string
+	logins, accounts, kinds *[]string
+	session, outcome, by    *string
 }
 
 func entryFlags(c *cobra.Command) wantedEntries {
 	return wantedEntries{
-		logins:  c.Flags().StringSlice("login", nil, "only entries about this login"),
-		kinds:   c.Flags().StringSlice("kind", nil, "only entries of this kind, such as sign-in or message"),
-		session: c.Flags().String("session", "", "only entries of this session"),
-		outcome: c.Flags().String("outcome", "", "only entries with this outcome: allowed or refused"),
+		logins:   c.Flags().StringSlice("login", nil, "only entries about this login"),
+		accounts: c.Flags().StringSlice("account", nil, "only entries about this account of a person: its tokens, factors, portal sign-ins and sessions"),
+		by:       c.Flags().String("by", "", "only what this one did: a person's account, or a user of the server"),
+		kinds:    c.Flags().StringSlice("kind", nil, "only entries of this kind, such as sign-in or message"),
+		session:  c.Flags().String("session", "", "only entries of this session"),
+		outcome:  c.Flags().String("outcome", "", "only entries with this outcome: allowed or refused"),
 	}
 }
 
 // query gives the query that the flags ask for.
 func (w wantedEntries) query() (audit.Query, error) {
-	query := audit.Query{Kinds: *w.kinds, Session: *w.session, Outcome: audit.Outcome(*w.outcome)}
+	query := audit.Query{Kinds: *w.kinds, Session: *w.session, Outcome: audit.Outcome(*w.outcome), By: *w.by}
 	for _, login := range *w.logins {
 		query.Who.Logins = append(query.Who.Logins, strings.ToLower(login))
+	}
+	for _, account := range *w.accounts { // some events have it as the configuration does, others as the provider shows it
+		query.Who.Accounts = append(query.Who.Accounts, account, strings.ToLower(account))
 	}
 	var known []string
 	for _, event := range audit.Catalogue() {

@@ -268,9 +268,10 @@ type LoginUnlocked struct {
 	By    string `json:"by"`
 }
 
-// SessionsCut are live sessions that an administrator ends. Each of them has a session-end of its own.
+// SessionsCut are live sessions that somebody ends. Each of them has a session-end of its own.
 type SessionsCut struct {
-	What  string `json:"what"` // all, login LOGIN or session ID
+	What  string `json:"what"`            // all, login LOGIN or session ID
+	Login string `json:"login,omitempty"` // of the sessions, where it is one
 	Count int    `json:"count"`
 	By    string `json:"by"`
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,7 @@ type Query struct {
 	Who     Who
 	Kinds   []string // any of these
 	Session string   // the session's id
+	By      string   // the name of who did it, of the kinds that have one
 	Outcome Outcome  // allowed or refused, of the kinds that have one
 	// Since and Until bound the time: not before Since, and before Until. The zero time is no bound.
 	Since, Until time.Time
@@ -45,7 +47,7 @@ type Query struct {
 // Who says whom an entry has to be about: any one that is named here. The zero value means anybody.
 type Who struct {
 	Logins    []string // canonical
-	Accounts  []string // as the configuration names them, in lower case
+	Accounts  []string // names of accounts, at whatever provider, as the log has them
 	ObjectIDs []string // of persons at Entra
 }
 
@@ -148,6 +150,8 @@ type about struct {
 	head
 	Login   string  `json:"login"`
 	Account string  `json:"account"`
+	User    string  `json:"username"`
+	By      string  `json:"by"`
 	Object  string  `json:"oid"`
 	Session string  `json:"session"`
 	Outcome string  `json:"outcome"`
@@ -171,6 +175,7 @@ func (q Query) wants(e Entry, a about) bool {
 	return (len(q.Kinds) == 0 || slices.Contains(q.Kinds, e.Kind)) &&
 		(q.Session == "" || a.Session == q.Session) &&
 		(q.Outcome == "" || a.Outcome == string(q.Outcome)) &&
+		(q.By == "" || a.By == q.By || strings.HasPrefix(a.By, q.By+" ")) &&
 		q.Who.concerns(a)
 }
 
@@ -180,32 +185,53 @@ func (w Who) concerns(a about) bool {
 	}
 	named := func(login Tally) bool { return slices.Contains(w.Logins, login.Name) }
 	return slices.Contains(w.Logins, a.Login) || slices.ContainsFunc(a.Logins, named) ||
-		slices.Contains(w.Accounts, a.Account) || slices.Contains(w.ObjectIDs, a.Object)
+		slices.ContainsFunc(w.Accounts, a.isAccount) || slices.Contains(w.ObjectIDs, a.Object)
+}
+
+// isAccount reports whether an entry names an account: alone, with its provider (alice@contoso.com at contoso), or as the
+// name of who signed in.
+func (a about) isAccount(name string) bool {
+	return a.Account == name || strings.HasPrefix(a.Account, name+" at ") || a.User == name
 }
 
 // filter gives texts that a wanted line has to have: one at least of each list. It is a quick look before a line is
 // parsed, which makes a search ten times as fast.
-func (q Query) filter() [][][]byte {
-	var all [][][]byte
-	add := func(texts ...string) {
-		if len(texts) == 0 {
-			return
+func (q Query) filter() (all [][][]byte) {
+	add := func(texts ...[]byte) {
+		if len(texts) > 0 {
+			all = append(all, texts)
 		}
-		list := make([][]byte, len(texts))
-		for i, text := range texts {
-			list[i], _ = json.Marshal(text) // of a string there is no error
-		}
-		all = append(all, list)
 	}
-	add(q.Kinds...)
-	add(slices.Concat(q.Who.Logins, q.Who.Accounts, q.Who.ObjectIDs)...)
+	add(quoted(q.Kinds...)...)
+	add(append(quoted(slices.Concat(q.Who.Logins, q.Who.ObjectIDs)...), begun(q.Who.Accounts...)...)...)
 	if q.Session != "" {
-		add(q.Session)
+		add(quoted(q.Session)...)
 	}
 	if q.Outcome != "" {
-		add(string(q.Outcome))
+		add(quoted(string(q.Outcome))...)
+	}
+	if q.By != "" {
+		add(begun(q.By)...)
 	}
 	return all
+}
+
+// quoted gives texts as JSON has them.
+func quoted(texts ...string) [][]byte {
+	list := make([][]byte, len(texts))
+	for i, text := range texts {
+		list[i], _ = json.Marshal(text) // of a string there is no error
+	}
+	return list
+}
+
+// begun gives the beginnings of texts, as JSON has them, that begin with these.
+func begun(texts ...string) [][]byte {
+	list := quoted(texts...)
+	for i := range list {
+		list[i] = list[i][:len(list[i])-1]
+	}
+	return list
 }
 
 func mayFit(line []byte, filter [][][]byte) bool {

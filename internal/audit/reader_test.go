@@ -63,6 +63,9 @@ func TestSearch(t *testing.T) {
 		Message{Login: "copier-3", Session: "s2", Outcome: Allowed, Recipients: []string{"alice@contoso.com"}},
 		AccountEnrolled{Account: "bob@contoso.com", ObjectID: "o-1"},
 		SessionEnd{Login: "alice@contoso.com", Session: "s1"},
+		SignIn{Login: "helpdesk", Account: "alice@contoso.com at contoso", Outcome: Allowed},
+		PortalSignIn{Username: "Alice@contoso.com", Outcome: Allowed},
+		LoginLocked{Login: "copier-3", By: "alice@contoso.com (oid, operator) at 10.0.4.9:50122"},
 	)
 	nine := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
 	for _, test := range []struct {
@@ -70,13 +73,17 @@ func TestSearch(t *testing.T) {
 		query Query
 		want  []int64
 	}{
-		{"everything, the newest first", Query{}, []int64{7, 6, 5, 4, 3, 2, 1}},
-		{"the last two", Query{Limit: 2}, []int64{7, 6}},
+		{"everything, the newest first", Query{}, []int64{10, 9, 8, 7, 6, 5, 4, 3, 2, 1}},
+		{"the last two", Query{Limit: 2}, []int64{10, 9}},
 		{"a login, also in a sum, not as a recipient", Query{Who: Who{Logins: []string{"alice@contoso.com"}}}, []int64{7, 4, 2}},
 		{"a kind", Query{Kinds: []string{"message", "gateway-started"}}, []int64{5, 1}},
 		{"a session", Query{Session: "s2"}, []int64{5, 3}},
 		{"an outcome", Query{Outcome: Refused}, []int64{3}},
-		{"an account or a person", Query{Who: Who{Accounts: []string{"alice@contoso.com"}, ObjectIDs: []string{"o-1"}}}, []int64{6, 2}},
+		{"an account or a person", Query{Who: Who{Accounts: []string{"alice@contoso.com"}, ObjectIDs: []string{"o-1"}}}, []int64{8, 6, 2}},
+		{"an account as it signs in", Query{Who: Who{Accounts: []string{"Alice@contoso.com"}}}, []int64{9}},
+		{"a part of an account", Query{Who: Who{Accounts: []string{"alice"}}}, nil},
+		{"who did it", Query{By: "alice@contoso.com"}, []int64{10}},
+		{"who did not do it", Query{By: "alice@contoso"}, nil},
 		{"a time", Query{Since: nine.Add(3 * time.Second), Until: nine.Add(5 * time.Second)}, []int64{4, 3}},
 		{"a kind of a login", Query{Who: Who{Logins: []string{"copier-3"}}, Kinds: []string{"sign-in"}}, []int64{3}},
 		{"a part of a name", Query{Who: Who{Logins: []string{"copier"}}}, nil},

@@ -192,22 +192,19 @@ func (a *adminSocket) cut(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
-	count := a.sessions.Count(match)
-	if order.ID != "" && count == 0 {
+	if order.ID != "" && a.sessions.Count(match) == 0 {
 		answer(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("there is no session %q; postern session list shows them", order.ID)})
 		return
 	}
 	uid, _ := r.Context().Value(peerKey{}).(uint32)
-	if err := a.audit.Record(audit.SessionsCut{What: what, Count: count, By: userName(uid)}); err != nil {
+	count, err := cutSessions(a.sessions, a.audit, what, userName(uid), match)
+	if err != nil {
 		a.log.Error("sessions are not cut off: the audit log cannot be written", "error", err)
 		answer(w, http.StatusInternalServerError, map[string]string{"error": "nothing was done, because the audit log cannot be written: " + err.Error()})
 		return
 	}
-	answer(w, http.StatusOK, map[string]int{"count": a.sessions.Cut(causeKilled, match)})
+	answer(w, http.StatusOK, map[string]int{"count": count})
 }
-
-// causeKilled is the cause of sessions that an administrator has cut off, as the audit log has it.
-const causeKilled = "killed"
 
 // selection gives the sessions that an order is about, in words and as a condition.
 func (c Cut) selection() (what string, match func(session.Info) bool, err error) {

@@ -86,12 +86,13 @@ func TestI43SessionsAreCutOnceItIsRecorded(t *testing.T) {
 	for _, test := range []struct {
 		order Cut
 		what  string
+		login string // of all that are cut
 		cut   []string
 	}{
-		{Cut{ID: "two"}, "session two", []string{"two"}},
-		{Cut{Login: "alice"}, "login alice", []string{"one", "two"}},
-		{Cut{Login: "nobody"}, "login nobody", nil},
-		{Cut{All: true}, "all", []string{"one", "two", "three"}},
+		{Cut{ID: "two"}, "session two", "alice", []string{"two"}},
+		{Cut{Login: "alice"}, "login alice", "alice", []string{"one", "two"}},
+		{Cut{Login: "nobody"}, "login nobody", "", nil},
+		{Cut{All: true}, "all", "", []string{"one", "two", "three"}},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			o := newOffice(t)
@@ -109,7 +110,7 @@ func TestI43SessionsAreCutOnceItIsRecorded(t *testing.T) {
 					t.Errorf("session %s: cause %q, want %q", id, o.cut[id], causeKilled)
 				}
 			}
-			want := []audit.Event{audit.SessionsCut{What: test.what, Count: len(test.cut), By: me}}
+			want := []audit.Event{audit.SessionsCut{What: test.what, Login: test.login, Count: len(test.cut), By: me}}
 			if diff := cmp.Diff(want, o.audit.events); diff != "" {
 				t.Errorf("audit (-want +got):\n%s", diff)
 			}

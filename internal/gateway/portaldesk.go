@@ -191,11 +191,8 @@ func (d *portalDesk) Cut(ctx context.Context, who web.Person, id, by string) err
 		return web.ErrNotThere
 	}
 	login := sessions[i].Login
-	if err := d.state.Audit.Record(audit.SessionsCut{What: "session " + id, Count: 1, By: by}); err != nil {
-		return err
-	}
-	d.sessions.Cut(causeKilled, func(i session.Info) bool { return i.ID == id && i.Login == login })
-	return nil
+	_, err = cutSessions(d.sessions, d.state.Audit, "session "+id, by, func(i session.Info) bool { return i.ID == id && i.Login == login })
+	return err
 }
 
 // Activity reads the end of the audit log for what is about the person.
@@ -205,7 +202,7 @@ func (d *portalDesk) Activity(ctx context.Context, who web.Person, kinds []strin
 		return nil, audit.Found{}, err
 	}
 	wanted := audit.Query{
-		Who:   audit.Who{ObjectIDs: []string{who.ObjectID}},
+		Who:   audit.Who{ObjectIDs: []string{who.ObjectID}, Accounts: []string{who.Username}},
 		Kinds: kinds, Since: d.now().AddDate(0, 0, -activityDays), Limit: activityEntries, MaxBytes: activityBytes,
 	}
 	for _, login := range logins {

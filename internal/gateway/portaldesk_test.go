@@ -235,9 +235,8 @@ func TestDeskCut(t *testing.T) {
 	if want := []string{"s2 killed"}; !slices.Equal(cut, want) {
 		t.Errorf("cut %v, want %v", cut, want)
 	}
-	entries, _, err := w.Activity(t.Context(), w.alice, nil)
-	if err != nil || len(entries) != 0 {
-		t.Errorf("got %v (%v): the event names no login", entries, err)
+	if diff := cmp.Diff([]string{"sessions-cut"}, w.events(w.alice)); diff != "" {
+		t.Errorf("alice's events (-want +got):\n%s", diff)
 	}
 }
 

@@ -166,10 +166,7 @@ func (o *portalOffice) CutLogin(_ context.Context, login, by string) (int, error
 }
 
 func (o *portalOffice) cut(what, by string, match func(session.Info) bool) (int, error) {
-	if err := o.state.Audit.Record(audit.SessionsCut{What: what, Count: o.sessions.Count(match), By: by}); err != nil {
-		return 0, err
-	}
-	return o.sessions.Cut(causeKilled, match), nil
+	return cutSessions(o.sessions, o.state.Audit, what, by, match)
 }
 
 func ofLogin(login string) func(session.Info) bool {

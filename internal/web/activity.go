@@ -10,7 +10,7 @@ import (
 
 // activityKinds are the kinds of events that a person is shown.
 var activityKinds = []string{
-	"sign-in", "sign-ins-refused", "password-issued", "password-renewed", "password-revoked", "login-locked", "login-unlocked",
+	"sign-in", "sign-ins-refused", "password-issued", "password-renewed", "password-revoked", "login-locked", "login-unlocked", "sessions-cut",
 	"account-enrolled", "enrolment-refused", "token-refused", "portal-sign-in",
 	"factor-enrolled", "factor-renamed", "factor-removed", "factor-proven", "factor-refused", "factors-reset",
 }
@@ -153,7 +153,7 @@ func tellOf(e audit.Entry) (happening, bool) {
 		h.Mood = "bad"
 	case "password-issued":
 		h.Label, h.Fill = "", []any{t.Label, by}
-	case "password-renewed", "password-revoked", "login-locked", "login-unlocked":
+	case "password-renewed", "password-revoked", "login-locked", "login-unlocked", "sessions-cut":
 		h.Fill = []any{by}
 	case "factor-enrolled", "factor-removed", "factor-proven":
 		h.Fill = []any{t.Name}

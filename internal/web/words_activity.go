@@ -68,6 +68,7 @@ var activityWords = texts{
 	"activity.password-revoked":       {"App password revoked, by %s", "App-Kennwort widerrufen, durch %s"},
 	"activity.login-locked":           {"Your login was locked, by %s", "Ihr Anmeldename wurde gesperrt, durch %s"},
 	"activity.login-unlocked":         {"Your login was unlocked, by %s", "Ihr Anmeldename wurde entsperrt, durch %s"},
+	"activity.sessions-cut":           {"Your connections were cut off, by %s", "Ihre Verbindungen wurden getrennt, durch %s"},
 	"activity.account-enrolled":       {"Signed in with Microsoft: Postern may open your mailbox", "Bei Microsoft angemeldet: Postern darf Ihr Postfach öffnen"},
 	"activity.enrolment-refused":      {"A sign-in with Microsoft for your mailbox was not accepted: it was somebody else's", "Eine Anmeldung bei Microsoft für Ihr Postfach wurde nicht angenommen: Es war jemand anders"},
 	"activity.token-refused":          {"Microsoft wants you to sign in again", "Microsoft verlangt eine neue Anmeldung"},
