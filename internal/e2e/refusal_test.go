@@ -157,7 +157,6 @@ func TestUpstreamDown(t *testing.T) {
 	refuse(t, s, up, []refusal{
 		{"upstream down", "imap", alice, imapUnavailable, "sign-in", "upstream-unavailable"},
 		{"upstream down", "smtp", alice, smtpTemporary, "message", "upstream-unavailable"},
-		{"upstream down, copier", "smtp", copier, smtpTemporary, "message", "upstream-unavailable"},
 	})
 }
 
@@ -171,7 +170,7 @@ func TestTokenEndpointDown(t *testing.T) {
 	refuse(t, s, up, []refusal{
 		{"token endpoint down", "imap", alice, imapUnavailable, "sign-in", "token-unavailable"},
 		{"token endpoint down", "smtp", alice, smtpTemporary, "message", "token-unavailable"},
-		{"token endpoint down, copier", "smtp", copier, smtpTemporary, "message", "token-unavailable"},
+		{"token endpoint down, from memory", "smtp", alice, smtpTemporary, "message", "token-unavailable"},
 	})
 }
 
@@ -182,6 +181,6 @@ func TestTokenEndpointFails(t *testing.T) {
 	s.order(t, "faults", map[string]any{"point": "token", "status": 503})
 	refuse(t, s, s.upstreams(), []refusal{
 		{"token endpoint fails", "imap", alice, imapUnavailable, "sign-in", "token-unavailable"},
-		{"token endpoint fails", "smtp", copier, smtpTemporary, "message", "token-unavailable"},
+		{"token endpoint fails", "smtp", alice, smtpTemporary, "message", "token-unavailable"},
 	})
 }

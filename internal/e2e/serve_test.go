@@ -107,7 +107,7 @@ listeners:
   - {protocol: smtp, address: %q, tls: starttls}
   - {protocol: smtp, address: %q, tls: implicit}
 policies:
-  person: {protocols: [imap, smtp]}
+  person: {protocols: [imap, smtp], send: {delivery: direct}}
   device: {protocols: [smtp]}
 users:
   - {login: alice@contoso.example, provider: contoso, grant: application, policy: person}

@@ -26,7 +26,8 @@ type Options struct {
 	// IMAPAddress, SMTPAddress and EntraAddress are host:port to listen on; empty is 127.0.0.1 with a free port.
 	IMAPAddress, SMTPAddress, EntraAddress string
 	TokenLife                              time.Duration // of access tokens; 0 is a random 60 to 90 minutes, as in Entra
-	Log                                    *slog.Logger  // nil for none
+	Limits                                 exchange.Limits
+	Log                                    *slog.Logger // nil for none
 }
 
 // Sim is a running simulator.
@@ -62,7 +63,7 @@ func Start(o Options) (*Sim, error) {
 		return nil, err
 	}
 	s.Exchange, err = exchange.Start(exchange.Config{
-		Tenant: o.Tenant, Tokens: s.Entra, TLS: config, IMAPAddress: o.IMAPAddress, SMTPAddress: o.SMTPAddress, Log: o.Log,
+		Tenant: o.Tenant, Tokens: s.Entra, TLS: config, Limits: o.Limits, IMAPAddress: o.IMAPAddress, SMTPAddress: o.SMTPAddress, Log: o.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Entra.Close())
