@@ -1,0 +1,241 @@
+package e2e
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postern/internal/sim"
+	"postern/internal/sim/exchange"
+	"postern/internal/sim/tenant"
+)
+
+const (
+	// crashes is how often the gateway is killed, and crashClients how many clients send meanwhile.
+	crashes      = 8
+	crashClients = 6
+	// longestLife is the longest that it lives between two kills.
+	longestLife = 1500 * time.Millisecond
+)
+
+// kill ends a process as a crash does. Nothing is expected of its end.
+func (p *process) kill() {
+	p.asked.Do(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	})
+}
+
+// ownSim runs the simulator in the test's own process, so that the test sees into its mailboxes.
+func ownSim(t *testing.T, limits exchange.Limits) (*sim.Sim, *simulator) {
+	t.Helper()
+	outer := startSim(t, binary(t, program)) // for the files that a deployment needs
+	a := authority(t)
+	certificate, _, _, err := a.Issue("localhost", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := sim.Start(sim.Options{Certificate: certificate, Limits: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = inner.Close() })
+	outer.secret = inner.ClientSecret().Reveal()
+	outer.CAFile = write(t, t.TempDir(), "sim-ca.pem", string(a.RootPEM()))
+	return inner, outer
+}
+
+// queueing writes a deployment whose copier-3 has delivery: auto and whose alice has delivery: queue, with an upstream of
+// the test's own and the limits of a mailbox that a test can wait for.
+func queueing(t *testing.T, inner *sim.Sim, outer *simulator, perMinute int) (*deployment, *gateway) {
+	t.Helper()
+	d, g := deploy(t, outer, upstreams{authority: inner.Authority(), imap: inner.Exchange.IMAPAddress(), smtp: inner.Exchange.SMTPAddress(), caFile: outer.CAFile})
+	content, err := os.ReadFile(d.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(content), "send: {delivery: direct}", "send: {delivery: queue}", 1)
+	text = strings.Replace(text, "    endpoints:", fmt.Sprintf("    smtp_messages_per_minute: %d\n    endpoints:", perMinute), 1)
+	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return d, g
+}
+
+// TestI02Crash kills the gateway at random moments while clients send and upstream is in all kinds of moods. Every message
+// that was answered 250 is delivered in the end, and none more than once besides the copy that a crash may cause (threat
+// model I-01, I-02, I-03).
+func TestI02Crash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute")
+	}
+	inner, outer := ownSim(t, exchange.Limits{PerMinute: -1, Connections: -1, RecipientsPerDay: -1})
+	d, g := queueing(t, inner, outer, 100_000)
+	d.serve(t, g, binary(t, program))
+
+	var sent ledger
+	for range crashes {
+		inner.Tenant.Faults.Clear()
+		for _, fault := range moods() {
+			inner.Tenant.Faults.Add(fault)
+		}
+		over := make(chan struct{})
+		var clients sync.WaitGroup
+		for i := range crashClients {
+			user := []login{g.named(t, "copier-3"), g.named(t, "alice@contoso.example")}[i%2]
+			clients.Go(func() { sendUntil(t, g, user, over, &sent) })
+		}
+		time.Sleep(rand.N(longestLife))
+		g.kill()
+		close(over)
+		clients.Wait()
+		g.process = start(t, binary(t, program), "serve", "-c", d.config)
+		g.listening(t, g.SMTPS)
+	}
+	inner.Tenant.Faults.Clear()
+	d.emptyQueue(t)
+
+	accepted := sent.all()
+	copies := make(map[string]int) // id of a message → how often it came
+	for _, message := range inner.Exchange.Messages("bob@contoso.example", "INBOX") {
+		if id := crashID.FindString(string(message)); id != "" {
+			copies[id]++
+		}
+	}
+	extra := 0
+	for _, id := range accepted {
+		switch n := copies[id]; {
+		case n == 0:
+			t.Errorf("message %s was answered 250 and is lost", id)
+		case n > 2:
+			t.Errorf("message %s came %d times", id, n)
+		case n == 2:
+			extra++
+		}
+	}
+	t.Logf("%d messages answered 250 over %d crashes; %d came twice", len(accepted), crashes, extra)
+	if len(accepted) < crashes {
+		t.Errorf("only %d messages were accepted: this test has seen nothing", len(accepted))
+	}
+}
+
+// moods are what upstream is like between two crashes.
+func moods() []tenant.Fault {
+	all := []tenant.Fault{
+		{Point: tenant.SMTPEnd, Reply: "451 4.3.2 Temporary server error", Times: 5},
+		{Point: tenant.SMTPMail, Reply: "451 4.3.2 Temporary server error", Times: 3},
+		{Point: tenant.SMTPConnect, Drop: true, Times: 2},
+		{Point: tenant.SMTPEnd, Delay: 300 * time.Millisecond, Times: 10},
+		{Point: tenant.SMTPData, Drop: true, Times: 3},
+	}
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:rand.IntN(len(all)+1)]
+}
+
+// crashID is what a message of these tests is known by.
+var crashID = regexp.MustCompile(`crash-[0-9]+-[0-9]+`)
+
+// ledger keeps the ids of messages that were answered 250.
+type ledger struct {
+	mu  sync.Mutex
+	ids []string
+}
+
+func (l *ledger) add(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ids = append(l.ids, id)
+}
+
+func (l *ledger) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.ids)
+}
+
+// sendUntil sends messages, one after another, until it is told that it is over. What goes wrong on the way does not
+// matter: the client was not told that the message is accepted.
+func sendUntil(t *testing.T, g *gateway, user login, over <-chan struct{}, sent *ledger) {
+	trust := g.trust(t)
+	for session := rand.Uint64(); ; session++ {
+		select {
+		case <-over:
+			return
+		default:
+		}
+		dialer := net.Dialer{Timeout: 5 * time.Second}
+		conn, err := tls.DialWithDialer(&dialer, "tcp", g.SMTPS, trust)
+		if err != nil {
+			time.Sleep(10 * time.Millisecond) // it is dead: do not spin
+			continue
+		}
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		in := bufio.NewReader(conn)
+		say := func(text, want string) bool {
+			if text != "" {
+				if _, err := fmt.Fprintf(conn, "%s\r\n", text); err != nil {
+					return false
+				}
+			}
+			for {
+				line, err := in.ReadString('\n')
+				if err != nil {
+					return false
+				}
+				if len(line) > 3 && line[3] == ' ' {
+					return strings.HasPrefix(line, want)
+				}
+			}
+		}
+		plain := base64.StdEncoding.EncodeToString([]byte("\x00" + user.Login + "\x00" + user.Password))
+		for n, ok := 0, say("", "220") && say("EHLO crash.example", "250") && say("AUTH PLAIN "+plain, "235"); ok; n++ {
+			id := fmt.Sprintf("crash-%d-%d", session, n)
+			body := strings.Repeat("0123456789abcdef0123456789abcdef\r\n", rand.IntN(4000))
+			ok = say("MAIL FROM:<"+user.Mailbox+">", "250") && say("RCPT TO:<bob@contoso.example>", "250") && say("DATA", "354") &&
+				say("From: "+user.Mailbox+"\r\nMessage-ID: <"+id+"@crash.example>\r\nSubject: "+id+"\r\n\r\n"+body+".", "250")
+			if ok {
+				sent.add(id)
+			}
+		}
+		_ = conn.Close()
+	}
+}
+
+// emptyQueue has everything tried again and waits until all of it has gone.
+func (d *deployment) emptyQueue(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		var waiting []string
+		retry := []string{"queue", "retry", "-c", d.config}
+		for line := range strings.Lines(d.admin(t, "queue", "list", "--json")) {
+			var e struct{ ID, State string }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			waiting = append(waiting, e.ID+" "+e.State)
+			if e.State == "waiting" {
+				retry = append(retry, e.ID)
+			}
+		}
+		if len(retry) > 4 {
+			command{path: binary(t, program), args: retry}.try(t) // one may be on its way by now: the next round has the rest
+		}
+		if len(waiting) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still in the queue: %v", waiting)
+		}
+	}
+}
