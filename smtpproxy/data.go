@@ -32,41 +32,60 @@ func (d *dialogue) data(ctx context.Context, rest string) error {
 	case t == nil:
 		return d.outOfTurn()
 	case len(t.recipients) == 0:
-		return d.send(say(554, "5.5.1 No valid recipients"))
+		return d.send(replyNoRecipients)
 	}
+	if answered, err := d.openContent(ctx, t); answered {
+		return err
+	}
+	size, fault, err := d.invite(t)
+	if err != nil { // upstream waits for the message: not even a QUIT may follow
+		d.lostUpstream(t)
+		t.closeSpool()
+		d.record(t, audit.Message{Outcome: audit.Refused, Reason: "client-lost", Size: size, Detail: err.Error()}, replyTrouble)
+		return err
+	}
+	return d.settle(t, size, fault)
+}
+
+// openContent sees to the places that a message's content goes to, and ends the envelope. answered says that the client has
+// its answer already, and that the message has come to nothing.
+func (d *dialogue) openContent(ctx context.Context, t *transaction) (answered bool, err error) {
 	if r, err := d.spend(ctx, t); r.code != 0 {
 		d.abandon()
-		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "limit", Detail: errorText(err)}, r)
+		return true, d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "limit", Detail: errorText(err)}, r)
 	}
 	if t.why == "" {
-		if done, err := d.askForData(t); done {
-			return err
+		if answered, err := d.askForData(t); answered {
+			return true, err
 		}
 	}
 	d.transaction = nil
 	if d.delivery() != direct {
 		t.spool = d.proxy.Queue.NewSpool()
-		defer func() {
-			if t.spool != nil {
-				t.spool.Close()
-			}
-		}()
 	}
-	size, fault, err := d.invite(t)
-	if err != nil { // upstream waits for the message: not even a QUIT may follow
-		d.lostUpstream(t)
-		d.record(t, audit.Message{Outcome: audit.Refused, Reason: "client-lost", Size: size, Detail: err.Error()}, replyTrouble)
-		return err
-	}
+	return false, nil
+}
+
+// settle answers for a message whose content has come to its end: whole, or with a fault.
+func (d *dialogue) settle(t *transaction, size int64, f *fault) error {
+	defer t.closeSpool()
 	d.tally.received += size
 	switch {
-	case fault != nil:
+	case f != nil:
 		d.lostUpstream(t)
-		return d.fail(t, size, fault)
+		return d.fail(t, size, f)
 	case t.upstream == nil:
 		return d.enqueue(t, size)
 	}
 	return d.awaitFinal(t, size)
+}
+
+// closeSpool gives back what a message was spooled in.
+func (t *transaction) closeSpool() {
+	if t.spool != nil {
+		t.spool.Close()
+		t.spool = nil
+	}
 }
 
 // askForData asks upstream for the message. done says that the client has its answer already.
@@ -130,7 +149,7 @@ func (d *dialogue) invite(t *transaction) (size int64, f *fault, err error) {
 func (d *dialogue) pass(t *transaction) (size int64, f *fault, err error) {
 	block := blocks.Get().(*[blockSize]byte)
 	defer blocks.Put(block)
-	message, end := d.newEdit(t, writerFunc(func(p []byte) (int, error) { return d.deliver(t, p) })), d.framing()
+	message, end := d.newEdit(t, d.destination(t)), d.framing()
 	held := 0 // bytes at the block's start that wait
 	for ended := false; !ended; {
 		n, err := d.readBlock(block[held:])
@@ -232,6 +251,11 @@ func (d *dialogue) deliver(t *transaction, p []byte) (int, error) {
 func (d *dialogue) write(t *transaction, p []byte) (int, error) {
 	_ = t.upstream.conn.SetWriteDeadline(time.Now().Add(blockTimeout))
 	return t.upstream.conn.Write(p)
+}
+
+// destination is where a message's content goes.
+func (d *dialogue) destination(t *transaction) io.Writer {
+	return writerFunc(func(p []byte) (int, error) { return d.deliver(t, p) })
 }
 
 // writerFunc is a function that writes.

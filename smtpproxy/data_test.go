@@ -53,10 +53,10 @@ func TestReceivedLine(t *testing.T) {
 // laxEnd is every end of a message that some server might see.
 var laxEnd = regexp.MustCompile(`[\r\n]\.[\r\n]`)
 
-// TestNothingIsSmuggled sends each false end in two portions cut at every byte. It is refused, what follows it is no
+// TestI06NothingIsSmuggled sends each false end in two portions cut at every byte. It is refused, what follows it is no
 // command, and upstream has seen neither an end nor a bare CR or LF, as strictly or as laxly as one may read (threat
 // model I-05, I-06).
-func TestNothingIsSmuggled(t *testing.T) {
+func TestI06NothingIsSmuggled(t *testing.T) {
 	for _, s := range smuggled {
 		t.Run(s.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -84,9 +84,9 @@ func TestNothingIsSmuggled(t *testing.T) {
 	}
 }
 
-// TestEveryMessageArrives: whatever its bytes and however they come, a valid message arrives byte for byte behind one
+// TestI05EveryMessageArrives: whatever its bytes and however they come, a valid message arrives byte for byte behind one
 // Received line, its doubled dots doubled still, and the command behind it is a command.
-func TestEveryMessageArrives(t *testing.T) {
+func TestI05EveryMessageArrives(t *testing.T) {
 	w := newWorld(t)
 	c := w.signIn()
 	line := rapid.StringOfN(rapid.RuneFrom([]rune{'.', 'a', ' ', '\t', 0, 0xff, 'ü'}), 0, 8, -1)

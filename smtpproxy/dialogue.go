@@ -53,7 +53,8 @@ type dialogue struct {
 	started time.Time
 	tally   tally
 
-	transaction *transaction // nil outside of one
+	transaction *transaction // nil outside of one, and once its content comes
+	chunks      *chunked     // nil unless content comes by BDAT
 }
 
 // tally is what the session's last audit line tells.
@@ -176,6 +177,8 @@ func (d *dialogue) dispatch(ctx context.Context, verb, rest string) error {
 		return d.rcpt(rest)
 	case "DATA":
 		return d.data(ctx, rest)
+	case "BDAT":
+		return d.bdat(ctx, rest)
 	case "RSET":
 		return d.rset(rest)
 	case "NOOP": // RFC 5321 section 4.1.1.9: a string may follow, and is ignored
@@ -183,7 +186,7 @@ func (d *dialogue) dispatch(ctx context.Context, verb, rest string) error {
 	case "VRFY":
 		return d.send(say(252, "2.1.5 Cannot verify an address, but will take a message for it"))
 	case "HELP":
-		return d.send(say(214, "2.0.0 This is a submission server: EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, RSET, NOOP, QUIT"))
+		return d.send(say(214, "2.0.0 This is a submission server: EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT"))
 	case "QUIT":
 		return d.quit(rest)
 	}
@@ -238,6 +241,7 @@ func (d *dialogue) quit(rest string) error {
 
 // end closes what the session held and records its end.
 func (d *dialogue) end() {
+	d.dropChunks(audit.Message{Reason: "client-lost"}, replyTrouble)
 	if t := d.transaction; t != nil {
 		d.forget()
 		d.lostUpstream(t)

@@ -43,7 +43,7 @@ func (d *dialogue) mail(ctx context.Context, rest string) error {
 		return d.send(replyTLSFirst)
 	case d.grant == nil && !d.knownByAddress():
 		return d.send(replyAuthFirst)
-	case d.transaction != nil:
+	case d.transaction != nil, d.chunks != nil:
 		return d.reject(replySequence)
 	}
 	if d.grant == nil {
@@ -266,6 +266,7 @@ func (d *dialogue) lose(err error) error {
 // abandon ends a transaction that the client did not bring to an end (RFC 5321 section 4.1.1.5), and makes upstream
 // ready for the next.
 func (d *dialogue) abandon() {
+	d.dropChunks(audit.Message{Reason: "given-up"}, replyTrouble)
 	if t := d.transaction; t != nil {
 		d.forget()
 		d.letGo(t)

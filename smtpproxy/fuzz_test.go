@@ -43,7 +43,7 @@ func (n noTokens) Use(context.Context, token.Account, func(context.Context, toke
 // knownReplies are all that the gateway has to say to somebody who is not signed in. None of them repeats what it was
 // told, so that nothing can be reflected to another protocol's client.
 var knownReplies = regexp.MustCompile(`^(220 mail\.test ESMTP Postern|250[ -]mail\.test Hello \[127\.0\.0\.1\]|` +
-	`250[ -](SIZE 157286400|PIPELINING|DSN|ENHANCEDSTATUSCODES|8BITMIME|SMTPUTF8|STARTTLS|AUTH PLAIN LOGIN)|250 2\.0\.0 OK|` +
+	`250[ -](SIZE 157286400|PIPELINING|DSN|ENHANCEDSTATUSCODES|8BITMIME|CHUNKING|SMTPUTF8|STARTTLS|AUTH PLAIN LOGIN)|250 2\.0\.0 OK|` +
 	`2(14|20|21|52) 2\.[a-zA-Z0-9 .,:-]+|334 (|VXNlcm5hbWU6|UGFzc3dvcmQ6)|421 4\.[0-9.]+ [a-zA-Z ,-]+|` +
 	`5\d\d 5\.[0-9.]+ [a-zA-Z0-9 ,-]+)$`)
 

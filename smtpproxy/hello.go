@@ -26,7 +26,7 @@ func (d *dialogue) greet(verb, name string) error {
 
 // extensions gives what works on this connection now.
 func (d *dialogue) extensions() []string {
-	list := []string{"SIZE " + strconv.FormatInt(d.maxSize(), 10), "PIPELINING", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8"}
+	list := []string{"SIZE " + strconv.FormatInt(d.maxSize(), 10), "PIPELINING", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "CHUNKING", "SMTPUTF8"}
 	if d.conn.StartTLS != nil {
 		list = append(list, "STARTTLS")
 	}

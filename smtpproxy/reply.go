@@ -64,6 +64,7 @@ var (
 	replySenderOK           = say(250, "2.1.0 Sender OK")
 	replyRecipientOK        = say(250, "2.1.5 Recipient OK")
 	replySequence           = say(503, "5.5.1 Bad sequence of commands")
+	replyNoRecipients       = say(554, "5.5.1 No valid recipients")
 	replySyntax             = say(501, "5.5.4 Syntax error in parameters")
 	replyLineTooLong        = say(500, "5.5.6 Line too long")
 	replyUnknown            = say(500, "5.5.1 Unknown command")
