@@ -3,7 +3,6 @@ package e2e
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -91,47 +90,25 @@ func shownAt(t *testing.T, address string) *x509.Certificate {
 	return conn.ConnectionState().PeerCertificates[0]
 }
 
-// person gives somebody of the simulated tenant: the password at Microsoft, and the code of the second factor there.
-func (p *portal) person(t *testing.T, account string) (password, code string) {
+// signIn opens a page and has a person sign in for it at the simulated Microsoft.
+func (p *portal) signIn(t *testing.T, b *chromium.Browser, page, account string) {
 	t.Helper()
-	answer, err := p.sim.client(t).Get(p.sim.Authority[:strings.LastIndex(p.sim.Authority, "/")] + "/sim/state")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	var state struct {
-		People []struct {
-			Account, Password string
-			Code              string `json:"mfa_code"`
-		}
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&state); err != nil {
-		t.Fatal(err)
-	}
-	for _, someone := range state.People {
-		if someone.Account == account {
-			return someone.Password, someone.Code
+	b.Visit(p.url + page)
+	b.WaitFor("Sign in with Microsoft")
+	b.PressText("Sign in with Microsoft")
+	p.atMicrosoft(t, b, account)
+}
+
+// atMicrosoft has a person sign in on the simulator's pages.
+func (p *portal) atMicrosoft(t *testing.T, b *chromium.Browser, account string) {
+	t.Helper()
+	for _, person := range p.sim.People {
+		if person.Account == account {
+			atMicrosoft(t, b, account, person.Password)
+			return
 		}
 	}
 	t.Fatalf("nobody is called %s", account)
-	return "", ""
-}
-
-// signIn has a person sign in on the pages of the simulated Entra ID, which ask for all they can.
-func (p *portal) signIn(t *testing.T, b *chromium.Browser, account string) {
-	t.Helper()
-	password, _ := p.person(t, account)
-	b.WaitFor("Email address")
-	b.Fill("input[name=login]", account)
-	b.PressText("Next")
-	b.WaitFor("Enter password")
-	b.Fill("input[name=passwd]", password)
-	b.PressText("Next")
-	if text := b.WaitFor("Enter code", "Postern"); strings.Contains(text, "Enter code") {
-		_, code := p.person(t, account)
-		b.Fill("input[name=otc]", code)
-		b.PressText("Next")
-	}
 }
 
 // reads reports what an IMAP client is told that signs in with an app password.
@@ -163,11 +140,7 @@ func TestI40PortalWithPasskey(t *testing.T) {
 	b := p.browser(t)
 	b.Authenticator()
 	const alice = "alice@contoso.example"
-	b.Visit(p.url + "/passwords/new")
-	b.WaitFor("Sign in with Microsoft")
-	b.Shot("signin")
-	b.PressText("Sign in with Microsoft")
-	p.signIn(t, b, alice)
+	p.signIn(t, b, "/passwords/new", alice)
 	b.WaitFor("Prove that it is you") // a sign-in alone issues nothing
 	b.PressText("Set one up")
 	b.WaitFor("You have none yet")
@@ -213,10 +186,7 @@ func TestPortalWithAuthenticator(t *testing.T) {
 	b := p.browser(t)
 	b.Authenticator()
 	const bob = "bob@contoso.example"
-	b.Visit(p.url + "/factors?return=/passwords/new")
-	b.WaitFor("Sign in with Microsoft")
-	b.PressText("Sign in with Microsoft")
-	p.signIn(t, b, bob)
+	p.signIn(t, b, "/factors?return=/passwords/new", bob)
 	b.WaitFor("You have none yet")
 	b.PressText("Set up an authenticator app")
 	b.WaitFor("Show that it works")
@@ -279,16 +249,13 @@ func TestPortalWithAuthenticationContext(t *testing.T) {
 	p := openPortal(t, "[acrs:c1]", "authentication_contexts: {c1: asserted}")
 	b := p.browser(t)
 	const alice = "alice@contoso.example"
-	b.Visit(p.url + "/passwords/new")
-	b.WaitFor("Sign in with Microsoft")
-	b.PressText("Sign in with Microsoft")
-	p.signIn(t, b, alice)
+	p.signIn(t, b, "/passwords/new", alice)
 	b.WaitFor("Prove that it is you")
 	b.PressText("Sign in with Microsoft again")
 	b.WaitFor("Confirm that it is you")
 	b.Shot("signin-again")
 	b.PressText("Confirm with Microsoft")
-	p.signIn(t, b, alice)
+	p.atMicrosoft(t, b, alice)
 	password := p.issueOnPages(t, b, "Thunderbird")
 	if told, ok := p.reads(t, alice, password); !ok {
 		t.Fatalf("the app password is refused: %s", told)
