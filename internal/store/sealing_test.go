@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestTokenCacheOpensInItsPlaceOnly(t *testing.T) {
+func TestI19TokenCacheOpensInItsPlaceOnly(t *testing.T) {
 	path := database(t)
 	s := openAt(t, path, newRing(t))
 	key := TokenCacheKey{Provider: "contoso", TenantID: "tid", Owner: "alice", Kind: "msal-public"}
