@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"postern/internal/diagnosis"
 	"postern/internal/gateway"
 	"postern/internal/queue"
 	"postern/internal/terminal"
@@ -164,10 +166,32 @@ func describe(e queue.Entry) string {
 	for _, r := range e.Recipients {
 		line("to", fmt.Sprintf("%s: %s %s", r.Address, r.State, r.Reply))
 	}
+	for _, meant := range meanings(e) {
+		line("meaning", meant)
+	}
 	for i, t := range e.Trace {
 		line("try "+strconv.Itoa(i+1), fmt.Sprintf("%s, %s after %v: %s", shortTime(t.Began), t.Outcome, t.Ended.Sub(t.Began).Round(time.Millisecond), t.Reply))
 	}
 	return b.String()
+}
+
+// meanings gives what upstream's refusals of a message mean and what mends them, each once.
+func meanings(e queue.Entry) []string {
+	var replies []string
+	for _, r := range e.Recipients {
+		replies = append(replies, r.Reply)
+	}
+	if n := len(e.Trace); n > 0 {
+		replies = append(replies, e.Trace[n-1].Reply)
+	}
+	var all []string
+	for _, reply := range replies {
+		meant, known := diagnosis.SMTP(reply, diagnosis.Subject{Mailbox: e.Mailbox, Sender: e.Sender})
+		if known && !slices.Contains(all, meant.String()) {
+			all = append(all, meant.String())
+		}
+	}
+	return all
 }
 
 func newQueueHold() *cobra.Command {
