@@ -48,6 +48,9 @@ func newServe() *cobra.Command {
 		if portal := g.Portal(); portal != "" {
 			log.Info("serving the portal", "url", portal)
 		}
+		if figures := g.Metrics(); figures != "" {
+			log.Info("serving figures", "url", "http://"+figures+"/metrics")
+		}
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd it does nothing
 		<-c.Context().Done()
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)

@@ -43,6 +43,9 @@ type Log struct {
 	size int64  // of the file after the last line known here
 	seq  int64  // of the last line
 	prev string // SHA-256 of the last line in hex; empty for an empty log
+	err  error  // of the last Record
+
+	watch func(Event) // nil while nobody watches
 }
 
 // Open opens the log at path, or begins one with mode 0600. now is the clock; nil means time.Now.
@@ -61,6 +64,17 @@ func Open(path string, now func() time.Time) (*Log, error) {
 	return log, nil
 }
 
+// Watch has a function called with every event that is recorded here from now on, after it is in the log and before Record
+// returns. It is for counting: it must be quick and not record. Call Watch before the log is shared.
+func (l *Log) Watch(watch func(Event)) { l.watch = watch }
+
+// Err gives the error of the last Record; nil when it could be written.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
 // Record appends an event. When it returns nil the line is with the operating system and survives the end of the
 // process; that of a privileged event is on the disk. On an error the caller must not do what the event says.
 func (l *Log) Record(event Event) error {
@@ -70,9 +84,12 @@ func (l *Log) Record(event Event) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	err = l.locked(func() error { return l.append(event.Kind(), fields, event.Privileged()) })
-	if err != nil {
-		return fmt.Errorf("audit event %s: %w", event.Kind(), err)
+	l.err = l.locked(func() error { return l.append(event.Kind(), fields, event.Privileged()) })
+	if l.err != nil {
+		return fmt.Errorf("audit event %s: %w", event.Kind(), l.err)
+	}
+	if l.watch != nil {
+		l.watch(event)
 	}
 	return nil
 }

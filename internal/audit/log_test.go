@@ -204,8 +204,34 @@ func TestRecordFailsWhenTheLineCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
+	watched := 0
+	log.Watch(func(Event) { watched++ })
 	if err := log.Record(SignIn{}); err == nil {
 		t.Error("a line that could not be written was reported as written")
+	}
+	if log.Err() == nil {
+		t.Error("the log says that it can be written")
+	}
+	if watched != 0 {
+		t.Error("an event that is not in the log was shown to who counts them")
+	}
+}
+
+func TestWatchSeesWhatIsRecorded(t *testing.T) {
+	log, err := Open(filepath.Join(t.TempDir(), "audit"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var kinds []string
+	log.Watch(func(event Event) { kinds = append(kinds, event.Kind()) })
+	for _, event := range []Event{SignIn{}, GatewayStopped{}} {
+		if err := log.Record(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Join(kinds, " "); got != "sign-in gateway-stopped" || log.Err() != nil {
+		t.Errorf("got %q, error %v", got, log.Err())
 	}
 }
 

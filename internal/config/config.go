@@ -27,6 +27,7 @@ type Config struct {
 	Providers    map[string]*Provider `yaml:"providers" jsonschema_description:"Where tokens come from and where mail goes, by a name of your choice."`
 	Listeners    []Listener           `yaml:"listeners" jsonschema_description:"The addresses on which clients are served."`
 	Portal       *Portal              `yaml:"portal,omitempty" jsonschema_description:"The pages on which people get their app passwords and administrators look after logins. Without it there are none."`
+	Metrics      *Metrics             `yaml:"metrics,omitempty" jsonschema_description:"Where monitoring finds figures, and whether the gateway is ready. Without it nowhere."`
 	Policies     map[string]*Policy   `yaml:"policies" jsonschema_description:"Sets of rules for sessions, by a name of your choice."`
 	Users        []User               `yaml:"users" jsonschema_description:"Which login is for which mailbox. The first entry that fits a login decides."`
 

@@ -271,7 +271,7 @@ func TestSchemaKnowsEverySetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
-		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Portal](), reflect.TypeFor[Administration](), reflect.TypeFor[Policy](),
+		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Portal](), reflect.TypeFor[Administration](), reflect.TypeFor[Metrics](), reflect.TypeFor[Policy](),
 		reflect.TypeFor[MFA](), reflect.TypeFor[Passwords](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
 		for name := range settings(kind) {
 			if schema.Defs[kind.Name()].Properties[name].Description == "" {
@@ -289,7 +289,7 @@ func TestDocsSayWhatTheSchemaSays(t *testing.T) {
 	}
 	page = bytes.ReplaceAll(page, []byte("`"), nil)
 	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
-		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Portal](), reflect.TypeFor[Administration](), reflect.TypeFor[Policy](),
+		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Portal](), reflect.TypeFor[Administration](), reflect.TypeFor[Metrics](), reflect.TypeFor[Policy](),
 		reflect.TypeFor[MFA](), reflect.TypeFor[Passwords](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
 		for _, index := range settings(kind) {
 			field := kind.Field(index)

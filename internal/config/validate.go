@@ -97,6 +97,7 @@ func (v *validator) validate() {
 	v.providers()
 	v.listeners()
 	v.portal()
+	v.metrics()
 	v.policies()
 	v.users()
 	slices.SortStableFunc(v.problems, func(a, b Problem) int {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/auth"
@@ -19,6 +20,7 @@ import (
 	"postern/internal/audit"
 	"postern/internal/config"
 	"postern/internal/front"
+	"postern/internal/metrics"
 	"postern/internal/queue"
 	"postern/internal/session"
 	"postern/internal/throttle"
@@ -48,6 +50,10 @@ type Gateway struct {
 	portal    *portal      // nil where there is none
 	admin     *adminSocket // nil where there is none
 
+	metrics    *metrics.Metrics // nil where the configuration has none
+	monitoring *monitoring      // likewise
+	stopping   atomic.Bool      // nobody new is served any more
+
 	stop      func() // tells every dialogue to come to an end
 	stopWatch func() // tells what watches over the sessions to come to an end
 	wait      sync.WaitGroup
@@ -69,6 +75,7 @@ func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
 
 // build makes the parts from the bottom up and opens the listeners last.
 func (g *Gateway) build(ctx context.Context, o Options) error {
+	g.watchEvents(o.Version)
 	up, err := newUpstreams(g.config.Providers)
 	if err != nil {
 		return err
@@ -143,6 +150,9 @@ func (g *Gateway) listen(certificates certificates, serve func(config.Listener) 
 		}
 		addresses = append(addresses, "https implicit "+g.portal.listener.Addr().String())
 	}
+	if err := g.openMonitoring(); err != nil {
+		return err
+	}
 	withdrawn, err := watchWithdrawals(context.Background(), g.state.Store, &g.sessions, g.log)
 	if err != nil {
 		return err
@@ -164,6 +174,9 @@ func (g *Gateway) listen(certificates certificates, serve func(config.Listener) 
 	}
 	if g.portal != nil {
 		g.wait.Go(func() { g.portal.run(g.log) })
+	}
+	if g.monitoring != nil {
+		g.wait.Go(func() { g.monitoring.run(g.log) })
 	}
 	g.queue.Start(g.smtp)
 	certificates.watch(ctx, &g.wait, g.log)
@@ -241,7 +254,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 		<-drained
 	}
 	g.stopWatch()
-	err := g.closePortal(ctx)
+	err := errors.Join(g.closePortal(ctx), g.closeMonitoring())
 	g.wait.Wait()
 	g.queue.Close(ctx)
 	return errors.Join(err, g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.close())
@@ -249,6 +262,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 
 // stopAccepting closes the listeners and tells every dialogue to come to an end.
 func (g *Gateway) stopAccepting() {
+	g.stopping.Store(true)
 	for _, l := range g.listeners {
 		_ = l.Close()
 	}
@@ -273,7 +287,7 @@ func (g *Gateway) close() error {
 	g.stopAccepting()
 	ended, cancel := context.WithCancel(context.Background())
 	cancel() // nobody is to be waited for any more
-	err := g.closePortal(ended)
+	err := errors.Join(g.closePortal(ended), g.closeMonitoring())
 	if g.queue != nil {
 		g.queue.Close(ended)
 	}

@@ -54,7 +54,7 @@ func (g *Gateway) openPortal(certificates *certs.Store, admission *admission) (*
 	settings := certs.ServerTLS(certificates.GetCertificate)
 	settings.NextProtos = []string{"http/1.1"}
 	p.listener = tls.NewListener(&admitted{raw, admission, c.Networks}, settings)
-	p.server = newPortalServer(pages, g.log)
+	p.server = newHTTPServer(pages, g.log)
 	return p, nil
 }
 
@@ -80,9 +80,9 @@ func portalProviders(c *config.Config) []web.Provider {
 	return all
 }
 
-// newPortalServer makes a server that bounds what a client may take: HTTP/1.1, so that a connection is one request at a
+// newHTTPServer makes a server that bounds what a client may take: HTTP/1.1, so that a connection is one request at a
 // time, and a limit on each of its phases (threat model I-28).
-func newPortalServer(pages http.Handler, log *slog.Logger) *http.Server {
+func newHTTPServer(pages http.Handler, log *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Server{

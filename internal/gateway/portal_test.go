@@ -90,7 +90,7 @@ func TestI29PortalKeepsToTheLimits(t *testing.T) {
 
 // TestPortalServerIsPatientForSoLong: each phase of a request has its limit (threat model I-28).
 func TestPortalServerIsPatientForSoLong(t *testing.T) {
-	s := newPortalServer(http.NotFoundHandler(), quiet)
+	s := newHTTPServer(http.NotFoundHandler(), quiet)
 	if s.ReadHeaderTimeout == 0 || s.ReadTimeout == 0 || s.WriteTimeout == 0 || s.IdleTimeout == 0 || s.MaxHeaderBytes > 64<<10 || s.Protocols.HTTP2() {
 		t.Errorf("got %+v", s)
 	}
@@ -120,7 +120,7 @@ func TestPortalServerIsPatientForSoLong(t *testing.T) {
 	if raw, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	if err := (&portal{listener: raw, server: newPortalServer(http.NotFoundHandler(), quiet)}).close(t.Context()); err != nil {
+	if err := (&portal{listener: raw, server: newHTTPServer(http.NotFoundHandler(), quiet)}).close(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if _, err := net.Dial("tcp", raw.Addr().String()); err == nil {

@@ -1,0 +1,119 @@
+package metrics
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Sources are what gauges ask.
+type Sources struct {
+	// Sessions gives the live sessions, by protocol.
+	Sessions func() map[string]int
+	// Queue gives the messages in the queue, by state.
+	Queue func(context.Context) (map[string]int, error)
+	// Forecast gives what has stopped, and what will.
+	Forecast func(ctx context.Context) ([]Stop, error)
+	// Ready gives each check of the gateway's readiness with what is wrong; nil for what is in order.
+	Ready func(context.Context) map[string]error
+}
+
+// Stop is something that will not work any more from some time on.
+type Stop struct {
+	Kind string    // such as password-expiry
+	At   time.Time // zero where nobody here knows
+}
+
+const (
+	// forecastAge is how long a forecast serves. It looks at every app password and account, and what it says moves by
+	// the day.
+	forecastAge = time.Minute
+	// scrapeTime bounds what one look at the sources may take.
+	scrapeTime = 10 * time.Second
+	// soon is how far ahead a stop counts, as for postern forecast.
+	soon = 30 * 24 * time.Hour
+)
+
+var (
+	sessionsDesc = prometheus.NewDesc("postern_sessions", "Live sessions.", []string{"protocol"}, nil)
+	queueDesc    = prometheus.NewDesc("postern_queue_messages", "Messages that wait in the queue.", []string{"state"}, nil)
+	stopsDesc    = prometheus.NewDesc("postern_forecast_stops",
+		"What has stopped and can be mended, or stops within 30 days, as postern forecast lists it.", []string{"kind"}, nil)
+	nextDesc = prometheus.NewDesc("postern_forecast_next_timestamp_seconds",
+		"When the next of a kind stops, or the first of it did.", []string{"kind"}, nil)
+)
+
+// gauges asks the sources whenever somebody looks.
+type gauges struct {
+	sources Sources
+	now     func() time.Time
+	log     *slog.Logger
+
+	mu       sync.Mutex
+	forecast []Stop
+	made     time.Time
+}
+
+// Describe is of [prometheus.Collector].
+func (g *gauges) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{sessionsDesc, queueDesc, stopsDesc, nextDesc} {
+		out <- d
+	}
+}
+
+// Collect is of [prometheus.Collector]. A source that fails is left out and logged: an absent series is what an alert can
+// see, and a zero would be a lie.
+func (g *gauges) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, value float64, label string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, label)
+	}
+	for protocol, n := range g.sources.Sessions() {
+		gauge(sessionsDesc, float64(n), protocol)
+	}
+	if counts, err := g.sources.Queue(ctx); err != nil {
+		g.log.Warn("the queue cannot be counted", "error", err)
+	} else {
+		for state, n := range counts {
+			gauge(queueDesc, float64(n), state)
+		}
+	}
+	stops, err := g.fresh(ctx)
+	if err != nil {
+		g.log.Warn("no forecast can be made", "error", err)
+		return
+	}
+	count, next := make(map[string]int), make(map[string]time.Time)
+	for _, s := range stops {
+		if !s.At.After(g.now().Add(soon)) {
+			count[s.Kind]++
+		}
+		if first, ok := next[s.Kind]; !s.At.IsZero() && (!ok || s.At.Before(first)) {
+			next[s.Kind] = s.At
+		}
+	}
+	for kind, n := range count {
+		gauge(stopsDesc, float64(n), kind)
+	}
+	for kind, at := range next {
+		gauge(nextDesc, float64(at.Unix()), kind)
+	}
+}
+
+// fresh gives a forecast that is not older than forecastAge.
+func (g *gauges) fresh(ctx context.Context) ([]Stop, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if age := g.now().Sub(g.made); g.made.IsZero() || age < 0 || age > forecastAge {
+		stops, err := g.sources.Forecast(ctx)
+		if err != nil {
+			return nil, err
+		}
+		g.forecast, g.made = stops, g.now()
+	}
+	return g.forecast, nil
+}
