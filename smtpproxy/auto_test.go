@@ -166,11 +166,13 @@ func TestUpstreamTakesItsTime(t *testing.T) {
 	w := auto(t)
 	w.proxy.patience = 10 * time.Millisecond
 	release := make(chan struct{})
-	w.upstream.before = func(verb string) {
-		if verb == "." {
-			<-release
+	w.upstream.change(func() {
+		w.upstream.before = func(verb string) {
+			if verb == "." {
+				<-release
+			}
 		}
-	}
+	})
 	w.queue.Start(w.proxy)
 	c := w.readyForData()
 	c.ask("DATA", goAhead)

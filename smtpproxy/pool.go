@@ -48,21 +48,22 @@ func (p *pool) put(key mailboxKey, s *submission) {
 		return
 	}
 	p.set(key, append(p.idle[key], s))
-	var pause *time.Timer
-	pause = time.AfterFunc(idleUpstream, func() {
+	s.pauses++
+	pause := s.pauses
+	s.pause = time.AfterFunc(idleUpstream, func() {
 		if p.remove(key, s, pause) {
 			s.quit()
 		}
 	})
-	s.pause = pause
 }
 
-// remove takes a connection out that is still in the pause of a timer, and reports whether it was there.
-func (p *pool) remove(key mailboxKey, s *submission, pause *time.Timer) bool {
+// remove takes a connection out that is still in its nth pause, and reports whether it was there. The timer of an earlier
+// pause may have been too late to be stopped.
+func (p *pool) remove(key mailboxKey, s *submission, pause int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, idle := range p.idle[key] {
-		if idle == s && s.pause == pause {
+		if idle == s && s.pauses == pause {
 			p.set(key, append(p.idle[key][:i], p.idle[key][i+1:]...))
 			return true
 		}

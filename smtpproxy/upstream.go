@@ -46,8 +46,9 @@ type submission struct {
 	extensions map[string]string // keyword of EHLO → its parameters
 	// told is what upstream was told in confidence and may say again: the token, alone and in its message. It goes no
 	// further.
-	told  []secret.Text
-	pause *time.Timer // ends it when it waits in the pool for too long
+	told   []secret.Text
+	pause  *time.Timer // ends it when it waits in the pool for too long
+	pauses int         // how often it has waited there
 }
 
 // openSubmission connects to upstream, upgrades to TLS, and signs in as user with an access token.

@@ -149,8 +149,11 @@ func (u *fakeUpstream) forget() { u.change(func() { u.forgets = true }) }
 
 // answer writes the reply to a verb, and reports whether the dialogue goes on.
 func (u *fakeUpstream) answer(w io.Writer, verb string) (reply string, ok bool) {
-	if u.before != nil {
-		u.before(verb)
+	u.mu.Lock()
+	before := u.before
+	u.mu.Unlock()
+	if before != nil {
+		before(verb)
 	}
 	u.mu.Lock()
 	reply, known := ordinary[verb]
