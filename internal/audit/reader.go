@@ -46,8 +46,11 @@ type Query struct {
 
 // Who says whom an entry has to be about: any one that is named here. The zero value means anybody.
 type Who struct {
-	Logins    []string // canonical
-	Accounts  []string // names of accounts, at whatever provider, as the log has them
+	Logins   []string // canonical
+	Accounts []string // names of accounts, at whatever provider, as the log has them
+	// Owned are accounts with their providers, such as "alice@contoso.com at contoso": of these, and of nobody who has the
+	// same name elsewhere.
+	Owned     []string
 	ObjectIDs []string // of persons at Entra
 }
 
@@ -148,14 +151,15 @@ func lineTime(line []byte) (time.Time, bool) {
 // about is what queries look at.
 type about struct {
 	head
-	Login   string  `json:"login"`
-	Account string  `json:"account"`
-	User    string  `json:"username"`
-	By      string  `json:"by"`
-	Object  string  `json:"oid"`
-	Session string  `json:"session"`
-	Outcome string  `json:"outcome"`
-	Logins  []Tally `json:"logins"`
+	Login    string  `json:"login"`
+	Account  string  `json:"account"`
+	Provider string  `json:"provider"`
+	User     string  `json:"username"`
+	By       string  `json:"by"`
+	Object   string  `json:"oid"`
+	Session  string  `json:"session"`
+	Outcome  string  `json:"outcome"`
+	Logins   []Tally `json:"logins"`
 }
 
 func parse(line []byte) (Entry, about, error) {
@@ -179,19 +183,34 @@ func (q Query) wants(e Entry, a about) bool {
 		q.Who.concerns(a)
 }
 
+// names gives the names of all accounts, without their providers.
+func (w Who) names() []string {
+	names := slices.Clone(w.Accounts)
+	for _, account := range w.Owned {
+		name, _, _ := strings.Cut(account, " at ")
+		names = append(names, name)
+	}
+	return names
+}
+
 func (w Who) concerns(a about) bool {
-	if len(w.Logins)+len(w.Accounts)+len(w.ObjectIDs) == 0 {
+	if len(w.Logins)+len(w.Accounts)+len(w.Owned)+len(w.ObjectIDs) == 0 {
 		return true
 	}
 	named := func(login Tally) bool { return slices.Contains(w.Logins, login.Name) }
 	return slices.Contains(w.Logins, a.Login) || slices.ContainsFunc(a.Logins, named) ||
-		slices.ContainsFunc(w.Accounts, a.isAccount) || slices.Contains(w.ObjectIDs, a.Object)
+		slices.ContainsFunc(w.Accounts, a.isAccount) || slices.ContainsFunc(w.Owned, a.isOwned) || slices.Contains(w.ObjectIDs, a.Object)
 }
 
 // isAccount reports whether an entry names an account: alone, with its provider (alice@contoso.com at contoso), or as the
 // name of who signed in.
 func (a about) isAccount(name string) bool {
 	return a.Account == name || strings.HasPrefix(a.Account, name+" at ") || a.User == name
+}
+
+// isOwned reports whether an entry names an account with its provider, in one field or in two.
+func (a about) isOwned(account string) bool {
+	return a.Account == account || a.Account+" at "+a.Provider == account
 }
 
 // filter gives texts that a wanted line has to have: one at least of each list. It is a quick look before a line is
@@ -203,7 +222,7 @@ func (q Query) filter() (all [][][]byte) {
 		}
 	}
 	add(quoted(q.Kinds...)...)
-	add(append(quoted(slices.Concat(q.Who.Logins, q.Who.ObjectIDs)...), begun(q.Who.Accounts...)...)...)
+	add(append(quoted(slices.Concat(q.Who.Logins, q.Who.ObjectIDs)...), begun(q.Who.names()...)...)...)
 	if q.Session != "" {
 		add(quoted(q.Session)...)
 	}

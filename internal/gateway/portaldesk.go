@@ -195,20 +195,21 @@ func (d *portalDesk) Cut(ctx context.Context, who web.Person, id, by string) err
 	return err
 }
 
-// Activity reads the end of the audit log for what is about the person.
+// Activity reads the end of the audit log for what is about the person: by their object id, their logins, and the accounts
+// that are enrolled as theirs. What they are called counts for nothing: a name may have been somebody else's before.
 func (d *portalDesk) Activity(ctx context.Context, who web.Person, kinds []string) ([]audit.Entry, audit.Found, error) {
 	logins, err := d.Logins(ctx, who)
 	if err != nil {
 		return nil, audit.Found{}, err
 	}
 	wanted := audit.Query{
-		Who:   audit.Who{ObjectIDs: []string{who.ObjectID}, Accounts: []string{who.Username}},
+		Who:   audit.Who{ObjectIDs: []string{who.ObjectID}},
 		Kinds: kinds, Since: d.now().AddDate(0, 0, -activityDays), Limit: activityEntries, MaxBytes: activityBytes,
 	}
 	for _, login := range logins {
 		wanted.Who.Logins = append(wanted.Who.Logins, login.Login)
-		if name := login.Account.Name; login.Account.Grant == token.Delegated && !slices.Contains(wanted.Who.Accounts, name) {
-			wanted.Who.Accounts = append(wanted.Who.Accounts, name)
+		if account := login.Account.String(); login.Account.Grant == token.Delegated && !slices.Contains(wanted.Who.Owned, account) {
+			wanted.Who.Owned = append(wanted.Who.Owned, account)
 		}
 	}
 	var entries []audit.Entry

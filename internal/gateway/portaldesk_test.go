@@ -13,6 +13,7 @@ import (
 
 	"postern/auth"
 	"postern/auth/apppassword"
+	"postern/internal/audit"
 	"postern/internal/config"
 	"postern/internal/session"
 	"postern/internal/store"
@@ -286,5 +287,43 @@ func TestDoors(t *testing.T) {
 	}
 	if len(all) != 2 || !all[1].LegacyTLS || len(all[1].Networks) != 1 || all[0].Protocol != "imap" {
 		t.Errorf("got %+v", all)
+	}
+}
+
+// TestI18FormerNamesShowNothing: somebody who is called as alice was, at her provider or at another, sees nothing of hers.
+func TestI18FormerNamesShowNothing(t *testing.T) {
+	w := newDeskWorld(t)
+	enrolled := audit.AccountEnrolled{Provider: "contoso", Account: w.alice.Username, TenantID: "tid", ObjectID: "oid-alice", Method: "device-code", By: "test"}
+	signedIn := audit.SignIn{Outcome: audit.Allowed, Protocol: "imap", Login: "helpdesk", Account: w.alice.Username + " at contoso"}
+	for _, event := range []audit.Event{enrolled, signedIn} {
+		if err := w.state.Audit.Record(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"sign-in", "account-enrolled"}, w.events(w.alice)); diff != "" {
+		t.Errorf("alice's events (-want +got):\n%s", diff)
+	}
+	namesake := w.alice
+	namesake.ObjectID = "oid-eve"
+	if got := w.events(namesake); len(got) != 0 {
+		t.Errorf("a namesake at the same provider sees %v", got)
+	}
+	namesake.Provider, namesake.TenantID = "fabrikam", "tid-2"
+	account := store.Account{Provider: "fabrikam", Name: namesake.Username, TenantID: "tid-2", ObjectID: "oid-eve", Standing: store.Standing{State: store.OK, Since: noon}}
+	if err := w.state.Store.SaveEnrolment(t.Context(), account, store.TokenCacheKey{Owner: "eve"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.events(namesake); len(got) != 0 {
+		t.Errorf("a namesake at another provider sees %v", got)
+	}
+}
+
+// TestOfficeTellsARefusedAccount from one that is ready.
+func TestOfficeTellsARefusedAccount(t *testing.T) {
+	for state, want := range map[LoginState][2]bool{Ready: {false, false}, NeedsSignIn: {true, false}, Refused: {false, true}} {
+		s := overviewOf(User{State: state})
+		if got := [2]bool{s.NeedsSignIn, s.Refused}; got != want {
+			t.Errorf("%s: needs sign-in and refused are %v, want %v", state, got, want)
+		}
 	}
 }

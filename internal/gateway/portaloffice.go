@@ -52,7 +52,7 @@ func (o *portalOffice) Login(ctx context.Context, name string) (web.Overview, er
 
 func overviewOf(u User) web.Overview {
 	s := web.Overview{
-		Login:       web.Login{Mapping: u.Mapping, NeedsSignIn: u.State == NeedsSignIn, Locked: u.Lock != nil},
+		Login:       web.Login{Mapping: u.Mapping, NeedsSignIn: u.State == NeedsSignIn, Refused: u.State == Refused, Locked: u.Lock != nil},
 		NotEnrolled: u.State == NotEnrolled, Reason: u.Reason, Since: u.Since,
 		Passwords: u.Passwords, Suspended: u.Suspended, LastUse: u.LastUse,
 	}

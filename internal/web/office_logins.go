@@ -42,7 +42,7 @@ var loginFilters = []struct {
 	fits func(Overview) bool
 }{
 	{"all", func(Overview) bool { return true }},
-	{"attention", func(s Overview) bool { return s.NeedsSignIn || s.Locked || s.Suspended > 0 }},
+	{"attention", func(s Overview) bool { return s.NeedsSignIn || s.Refused || s.Locked || s.Suspended > 0 }},
 	{"needs-sign-in", func(s Overview) bool { return s.NeedsSignIn }},
 	{"not-enrolled", func(s Overview) bool { return s.NotEnrolled }},
 	{"locked", func(s Overview) bool { return s.Locked }},

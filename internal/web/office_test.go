@@ -89,6 +89,11 @@ func TestOfficeLogin(t *testing.T) {
 	c.get("/admin/login?name="+alice.Username).want(200, "Reset second factors (1)", "pw2").lacks("New app password")
 	c.get("/admin/login?name=copier-4").want(200, "stolen", `action="/admin/unlock"`)
 	c.get("/admin/login?name=dora@contoso.example").want(200, "the password was changed", "postern user enroll")
+
+	dora := &h.office.logins[3]
+	dora.NeedsSignIn, dora.Refused, dora.Reason = false, true, "a policy of the tenant blocks it"
+	c.get("/admin/login?name=dora@contoso.example").want(200, "refused by the provider", "a policy of the tenant", "postern user recheck dora@contoso.example")
+	c.get("/admin?show=attention").want(200, "dora@contoso.example", "refused by the provider")
 }
 
 func TestOfficeActions(t *testing.T) {

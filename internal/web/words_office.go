@@ -39,6 +39,7 @@ var officeWords = texts{
 	"office.state.ready":         {"ready", "bereit"},
 	"office.state.locked":        {"locked", "gesperrt"},
 	"office.state.needs-sign-in": {"needs sign-in", "muss sich anmelden"},
+	"office.state.refused":       {"refused by the provider", "vom Anbieter abgewiesen"},
 	"office.state.not-enrolled":  {"never signed in", "nie angemeldet"},
 	"office.state.suspended":     {"%d suspended", "%d ruhen"},
 
@@ -48,6 +49,8 @@ var officeWords = texts{
 	"office.rule":        {"Decided by", "Entschieden durch"},
 	"office.rule.match":  {"the rule for %s, line %d of the configuration", "die Regel für %s, Zeile %d der Konfiguration"},
 	"office.rule.login":  {"its own entry, line %d of the configuration", "den eigenen Eintrag, Zeile %d der Konfiguration"},
+	"office.refused-advice": {"Mend what the reason names in the tenant; then postern user recheck %s has the provider asked again.",
+		"Beheben Sie im Mandanten, was der Grund nennt; danach lässt postern user recheck %s den Anbieter wieder fragen."},
 	"office.sign-in-advice": {"Its person signs in to this portal, or runs postern user enroll with you.",
 		"Die Person meldet sich an diesem Portal an, oder Sie führen mit ihr postern user enroll aus."},
 	"office.enrol-advice": {"Its person signs in to this portal once. Until then no mail passes.",
