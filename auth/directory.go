@@ -179,7 +179,18 @@ func (d *Directory) HasAccount(account token.Account) bool {
 	if m, ok := d.Lookup(account.Name); ok && m.Account == account {
 		return true
 	}
-	return slices.ContainsFunc(d.Logins(), func(m Mapping) bool { return m.Account == account })
+	return len(d.byAccount[account]) > 0
+}
+
+// LoginOf gives a login that has an account, of those that the configuration names the first; empty where there is none.
+func (d *Directory) LoginOf(account token.Account) string {
+	if entries := d.byAccount[account]; len(entries) > 0 {
+		return Canonical(d.users[entries[0]].Login)
+	}
+	if m, ok := d.Lookup(account.Name); ok && m.Account == account {
+		return m.Login
+	}
+	return ""
 }
 
 // User gives the user= of XOAUTH2. A person's token opens a shared mailbox by IMAP under the mailbox's name; by SMTP it

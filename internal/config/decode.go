@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -19,9 +21,23 @@ import (
 type decoder struct {
 	file      string
 	problems  Problems
-	positions map[string]*token.Position // setting → where its value begins
+	positions map[string]place // setting → where its value begins
 	anchors   map[string]ast.Node
+	dependent bool // an anchor, an alias or an empty value was met: what it is, or where it stands, depends on what is around
+	dangling  bool // an alias was met that stands for nothing
 	depth     int
+	shift     int // lines of the file before what is decoded
+}
+
+// place is where something begins in the file, from 1; the zero place is nowhere.
+type place struct{ line, column int }
+
+// at gives the place of a token.
+func (d *decoder) at(t *token.Token) place {
+	if t == nil || t.Position == nil {
+		return place{}
+	}
+	return place{t.Position.Line + d.shift, t.Position.Column}
 }
 
 // maxDepth bounds the nesting of a file; the deepest setting is at five.
@@ -29,7 +45,15 @@ const maxDepth = 50
 
 // decode parses content into a configuration.
 func decode(file string, content []byte) (*Config, *decoder) {
-	d := &decoder{file: file, positions: make(map[string]*token.Position), anchors: make(map[string]ast.Node)}
+	if c, d, ok := decodeUsersApart(file, content); ok {
+		return c, d
+	}
+	return decodeWhole(file, content)
+}
+
+// decodeWhole parses content by the YAML library alone.
+func decodeWhole(file string, content []byte) (*Config, *decoder) {
+	d := &decoder{file: file, positions: make(map[string]place), anchors: make(map[string]ast.Node)}
 	parsed, err := parser.ParseBytes(content, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.syntaxProblem(err)
@@ -46,7 +70,7 @@ func decode(file string, content []byte) (*Config, *decoder) {
 		d.problems = append(d.problems, Problem{File: file, Message: "the file is empty; docs/configuration.md shows how to begin"})
 		return nil, d
 	case len(bodies) > 1:
-		d.problemAt(bodies[1].GetToken().Position, "", "a second document in the file; put everything into one")
+		d.problemAt(d.at(bodies[1].GetToken()), "", "a second document in the file; put everything into one")
 	}
 	c := &Config{}
 	d.fill(bodies[0], reflect.ValueOf(c).Elem(), "")
@@ -60,31 +84,30 @@ func (d *decoder) syntaxProblem(err error) {
 		d.problems = append(d.problems, Problem{File: d.file, Message: "not YAML: " + err.Error()})
 		return
 	}
-	d.problemAt(located.GetToken().Position, "", "not YAML: "+located.GetMessage())
+	d.problemAt(d.at(located.GetToken()), "", "not YAML: "+located.GetMessage())
 }
 
-func (d *decoder) problemAt(at *token.Position, path, message string) {
-	p := Problem{File: d.file, Path: path, Message: message}
-	if at != nil {
-		p.Line, p.Column = at.Line, at.Column
-	}
-	d.problems = append(d.problems, p)
+func (d *decoder) problemAt(at place, path, message string) {
+	d.problems = append(d.problems, Problem{File: d.file, Path: path, Message: message, Line: at.line, Column: at.column})
 }
 
 func (d *decoder) problem(node ast.Node, path, format string, arguments ...any) {
-	d.problemAt(node.GetToken().Position, path, fmt.Sprintf(format, arguments...))
+	d.problemAt(d.at(node.GetToken()), path, fmt.Sprintf(format, arguments...))
 }
 
 // resolve follows anchors and aliases to the node that they stand for.
 func (d *decoder) resolve(node ast.Node) ast.Node {
 	switch n := node.(type) {
 	case *ast.AnchorNode:
+		d.dependent = true
 		d.anchors[n.Name.String()] = n.Value
 		return d.resolve(n.Value)
 	case *ast.AliasNode:
+		d.dependent = true
 		if target, ok := d.anchors[n.Value.String()]; ok {
 			return target
 		}
+		d.dangling = true
 	}
 	return node
 }
@@ -100,7 +123,10 @@ func (d *decoder) fill(node ast.Node, into reflect.Value, path string) {
 	if node == nil {
 		return
 	}
-	d.positions[path] = node.GetToken().Position
+	if _, empty := node.(*ast.NullNode); empty {
+		d.dependent = true
+	}
+	d.positions[path] = d.at(node.GetToken())
 	if leaf, ok := leaves[into.Type()]; ok {
 		d.fillLeaf(node, into, path, leaf)
 		return
@@ -226,7 +252,7 @@ func (d *decoder) fillSlice(node ast.Node, into reflect.Value, path string) {
 // entry is a key of a mapping with its value.
 type entry struct {
 	key   string
-	at    *token.Position // of the key
+	at    place // of the key
 	value ast.Node
 }
 
@@ -244,20 +270,18 @@ func (d *decoder) entries(node ast.Node, path string) ([]entry, bool) {
 		d.problem(node, path, "want settings, each a name, a colon and a value")
 		return nil, false
 	}
-	var entries []entry
-	seen := make(map[string]bool)
+	entries := make([]entry, 0, len(values))
 	for _, value := range values {
-		at := value.Key.GetToken().Position
+		at := d.at(value.Key.GetToken())
 		key := value.Key.GetToken().Value
 		switch {
 		case value.Key.IsMergeKey():
 			d.problemAt(at, path, "merge keys are not supported; write the settings out")
-		case seen[key]:
+		case slices.ContainsFunc(entries, func(e entry) bool { return e.key == key }):
 			d.problemAt(at, join(path, key), "set twice; keep one of them")
 		default:
 			entries = append(entries, entry{key, at, value.Value})
 		}
-		seen[key] = true
 	}
 	return entries, true
 }
@@ -302,13 +326,20 @@ func (d *decoder) fillStruct(node ast.Node, into reflect.Value, path string) {
 	}
 }
 
-// settings gives the names of a type's settings and the index of each one's field.
+// known has what settings has found already: type → its settings.
+var known sync.Map
+
+// settings gives the names of a type's settings and the index of each one's field. The map is not to be changed.
 func settings(t reflect.Type) map[string]int {
+	if fields, ok := known.Load(t); ok {
+		return fields.(map[string]int)
+	}
 	fields := make(map[string]int)
 	for i := range t.NumField() {
 		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); name != "-" {
 			fields[name] = i
 		}
 	}
+	known.Store(t, fields)
 	return fields
 }

@@ -62,8 +62,8 @@ func written(value reflect.Value) string {
 func (v *validator) origins(path string, p *Policy, override bool) map[string]Origin {
 	found := make(map[string]Origin)
 	eachSetting(reflect.ValueOf(p).Elem(), "", func(key string, _ reflect.Value) {
-		if at := v.positions[join(path, key)]; at != nil {
-			found[key] = Origin{override, at.Line}
+		if at, set := v.positions[join(path, key)]; set {
+			found[key] = Origin{override, at.line}
 		}
 	})
 	return found

@@ -50,8 +50,8 @@ func (v *validator) warn(path, format string, arguments ...any) {
 func (v *validator) locate(path, message string) Problem {
 	p := Problem{File: v.file, Path: path, Message: message}
 	for at := path; ; {
-		if position := v.positions[at]; position != nil {
-			p.Line, p.Column = position.Line, position.Column
+		if position, set := v.positions[at]; set {
+			p.Line, p.Column = position.line, position.column
 			return p
 		}
 		cut := strings.LastIndexAny(at, ".[")
@@ -100,9 +100,12 @@ func (v *validator) validate() {
 	v.metrics()
 	v.policies()
 	v.users()
-	slices.SortStableFunc(v.problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+	slices.SortStableFunc(v.problems, byPlace)
+}
+
+// byPlace sorts problems as they stand in the file.
+func byPlace(a, b Problem) int {
+	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }
 
 // state looks at the files that the gateway writes.

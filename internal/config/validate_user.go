@@ -14,21 +14,20 @@ const maxName = 254
 
 func (v *validator) users() {
 	first := make(map[string]int) // login, alias or match in lower case → index of its first entry
+	providers, policies := slices.Sorted(maps.Keys(v.config.Providers)), slices.Sorted(maps.Keys(v.config.Policies))
 	for i := range v.config.Users {
 		u, path := &v.config.Users[i], fmt.Sprintf("users[%d]", i)
-		if at := v.positions[path]; at != nil {
-			u.Line = at.Line
-		}
+		u.Line = v.positions[path].line
 		v.name(path, *u)
 		v.aliases(path, *u)
 		for j := range u.Addresses {
 			v.pattern(fmt.Sprintf("%s.addresses[%d]", path, j), &u.Addresses[j])
 		}
 		v.once(path, i, *u, first)
-		if providers := slices.Sorted(maps.Keys(v.config.Providers)); len(providers) > 0 {
+		if len(providers) > 0 {
 			v.oneOf(path+".provider", u.Provider, providers)
 		}
-		if policies := slices.Sorted(maps.Keys(v.config.Policies)); len(policies) > 0 && v.oneOf(path+".policy", u.Policy, policies) {
+		if len(policies) > 0 && v.oneOf(path+".policy", u.Policy, policies) {
 			v.override(path+".override", u, v.config.Policies[u.Policy])
 		}
 		if v.oneOf(path+".grant", u.Grant, []string{"delegated", "application"}) {

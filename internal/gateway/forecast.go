@@ -14,7 +14,6 @@ import (
 
 	"postern/auth"
 	"postern/auth/apppassword"
-	"postern/auth/token"
 	"postern/internal/config"
 	"postern/internal/store"
 )
@@ -100,9 +99,8 @@ func (a *Admin) accountStops(ctx context.Context, _ time.Time) ([]Stop, error) {
 		return nil, err
 	}
 	var stops []Stop
-	loginOf := loginsOf(a.directory)
 	for _, account := range accounts {
-		login := loginOf(accountOf(account))
+		login := a.directory.LoginOf(accountOf(account))
 		if login == "" { // the configuration has none for it any more
 			continue
 		}
@@ -125,25 +123,6 @@ func (a *Admin) accountStops(ctx context.Context, _ time.Time) ([]Stop, error) {
 			"a gateway that runs uses it every week; after that, " + enroll})
 	}
 	return stops, nil
-}
-
-// loginsOf gives the function that gives a login of the configuration for an account; empty when there is none any more.
-func loginsOf(directory *auth.Directory) func(token.Account) string {
-	named := make(map[token.Account]string) // account → its first login
-	for _, mapping := range directory.Logins() {
-		if _, taken := named[mapping.Account]; !taken {
-			named[mapping.Account] = mapping.Login
-		}
-	}
-	return func(account token.Account) string {
-		if login, ok := named[account]; ok {
-			return login
-		}
-		if mapping, ok := directory.Lookup(account.Name); ok && mapping.Account == account {
-			return mapping.Login
-		}
-		return ""
-	}
 }
 
 // refreshed gives when an account's refresh token was last used, as far as is known.

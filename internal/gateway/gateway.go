@@ -85,10 +85,9 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 		return err
 	}
 	g.directory = auth.NewDirectory(g.config)
-	loginOf := loginsOf(g.directory)
 	g.tokens = token.NewSource(token.Config{
 		Providers: up.tokens, Store: tokenStore{g.state.Store}, Audit: g.state.Audit, Log: g.log,
-		Wanted: func(account token.Account) bool { return loginOf(account) != "" },
+		Wanted: func(account token.Account) bool { return g.directory.HasAccount(account) },
 	})
 	g.stamper = apppassword.NewStamper(passwordStore{g.state.Store}, g.log)
 	g.guesses, err = throttle.Open(ctx, throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Keys.Hash, Log: g.log})
