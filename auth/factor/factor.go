@@ -36,7 +36,7 @@ const (
 )
 
 const (
-	// Fresh is for how long a sign-in or a proof allows a change of factors.
+	// Fresh is for how long a sign-in or a proof allows a change: of factors, or of app passwords.
 	Fresh = 10 * time.Minute
 	// ceremonyTime is how long an enrolment or a proof may take.
 	ceremonyTime = 10 * time.Minute
@@ -117,4 +117,11 @@ type Guesses interface {
 // Recorder writes the audit log.
 type Recorder interface {
 	Record(audit.Event) error
+}
+
+// IsFresh reports whether a sign-in or a proof allows a change now. One from the future does not, but for what clocks differ
+// by: a clock was set.
+func IsFresh(at, now time.Time) bool {
+	age := now.Sub(at)
+	return !at.IsZero() && age <= Fresh && age >= -time.Minute
 }

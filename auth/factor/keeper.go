@@ -143,7 +143,7 @@ func (k *Keeper) mayEnrol(ctx context.Context, a Actor, method string) (factors 
 	first = len(factors) == 0
 	reason := Reason("")
 	switch {
-	case first && !k.fresh(a.SignedIn):
+	case first && !IsFresh(a.SignedIn, k.now()):
 		reason = SignInStale
 	case !first && !k.proved(a, factors):
 		reason = ProofNeeded
@@ -219,17 +219,11 @@ func told(a Actor, f Factor) audit.Factor {
 		TenantID: a.Person.TenantID, ObjectID: a.Person.ObjectID, Remote: a.Remote.String()}
 }
 
-// fresh reports whether a sign-in or a proof allows a change now. One from the future does not: a clock was set.
-func (k *Keeper) fresh(at time.Time) bool {
-	age := k.now().Sub(at)
-	return !at.IsZero() && age <= Fresh && age >= -time.Minute
-}
-
 // proved reports whether a person has proved one of their factors just before. A proof by one that was removed since, or
 // reset, is none.
 func (k *Keeper) proved(a Actor, factors []Factor) bool {
 	_, there := find(factors, a.Proof.Factor)
-	return there && k.fresh(a.Proof.At)
+	return there && IsFresh(a.Proof.At, k.now())
 }
 
 func find(factors []Factor, id string) (Factor, bool) {

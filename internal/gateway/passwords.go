@@ -11,6 +11,7 @@ import (
 
 	"postern/auth"
 	"postern/auth/apppassword"
+	"postern/auth/factor"
 	"postern/internal/audit"
 	"postern/internal/config"
 	"postern/internal/secret"
@@ -179,7 +180,8 @@ func bindProtocols(r *PasswordRequest, mapping auth.Mapping) error {
 	return nil
 }
 
-// vouches gives an error if evidence is none that a login's policy accepts.
+// vouches gives an error unless evidence is such that a login's policy accepts, and was given just now: what is issued or
+// renewed stands on it for the policy's max_age, whoever asks.
 func vouches(evidence apppassword.Evidence, mapping auth.Mapping, now time.Time) error {
 	mfa := mapping.Policy.MFA
 	switch accepted := strings.Join(mfa.Evidence, ", "); {
@@ -190,6 +192,8 @@ func vouches(evidence apppassword.Evidence, mapping auth.Mapping, now time.Time)
 		return fmt.Errorf("the policy %s of %s does not accept %s as evidence, only %s", mapping.Policy.Name, mapping.Login, evidence.Method, accepted)
 	case mfa.Aged(evidence.At, now):
 		return fmt.Errorf("the evidence is older than the policy %s of %s allows, which is %s", mapping.Policy.Name, mapping.Login, mfa.MaxAge)
+	case !factor.IsFresh(evidence.At, now):
+		return fmt.Errorf("MFA was proved at %s, and counts for %s: prove it again", evidence.At.Local().Format(time.DateTime), factor.Fresh)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"postern/auth"
 	"postern/auth/apppassword"
+	"postern/auth/factor"
 	"postern/internal/audit"
 	"postern/internal/config"
 	"postern/internal/session"
@@ -193,9 +194,15 @@ func TestDesk(t *testing.T) {
 	if err := w.Renew(t.Context(), w.alice, record.ID, web.Evidence{Method: "passkey", At: w.clock.time()}, "test"); err == nil {
 		t.Error("evidence was taken that the policy does not accept")
 	}
-	w.clock.pass(100 * 24 * time.Hour)
-	if err := w.Renew(t.Context(), w.alice, record.ID, w.proof, "test"); err == nil {
-		t.Error("evidence was taken that is too old")
+	for _, passes := range []time.Duration{factor.Fresh + time.Second, 100 * 24 * time.Hour} {
+		w.clock.pass(passes)
+		if err := w.Renew(t.Context(), w.alice, record.ID, w.proof, "test"); err == nil {
+			t.Errorf("evidence was taken %v after it was given", w.clock.time().Sub(w.proof.At))
+		}
+	}
+	ahead := web.Evidence{Method: "totp", At: w.clock.time().Add(time.Hour)}
+	if err := w.Renew(t.Context(), w.alice, record.ID, ahead, "test"); err == nil {
+		t.Error("evidence from the future was taken")
 	}
 	fresh := web.Evidence{Method: "totp", At: w.clock.time()}
 	if err := w.Renew(t.Context(), w.alice, record.ID, fresh, "test"); err != nil {
@@ -212,7 +219,7 @@ func TestDesk(t *testing.T) {
 	if got := w.passwords(w.alice); len(got) != 1 || got[0].Revoked.IsZero() || !got[0].Evidence.At.Equal(fresh.At.Truncate(time.Millisecond)) {
 		t.Errorf("got %+v, want it renewed and revoked", got)
 	}
-	w.clock.pass(-100 * 24 * time.Hour) // the audit log has the clock of the machine
+	w.clock.pass(-100*24*time.Hour - factor.Fresh - time.Second) // the audit log has the clock of the machine
 	if diff := cmp.Diff([]string{"password-revoked", "password-renewed", "password-issued"}, w.events(w.alice)); diff != "" {
 		t.Errorf("alice's events (-want +got):\n%s", diff)
 	}

@@ -49,7 +49,7 @@ func (p *Portal) factors(w http.ResponseWriter, r *http.Request) {
 	list := factorList{
 		Factors: factors, Passkeys: p.config.Factors.Passkeys(), Return: back(r, ""),
 	}
-	if len(factors) == 0 && p.now().Sub(who.SignedInAt) > factor.Fresh {
+	if len(factors) == 0 && !factor.IsFresh(who.SignedInAt, p.now()) {
 		list.SignIn = signInAgain("", factorsPath(r))
 	}
 	switch done := r.FormValue("done"); done {

@@ -26,7 +26,7 @@ func (p *Portal) proven(w http.ResponseWriter, r *http.Request, mfa config.MFA, 
 // freshProof gives what proven does, and leaves it to the handler what to do where there is none.
 func (p *Portal) freshProof(r *http.Request, mfa config.MFA) (latest Evidence, found bool, err error) {
 	for _, e := range personOf(r).Evidence {
-		if !mfa.Accepts(e.Method) || !p.fresh(e) || !e.At.After(latest.At) {
+		if !mfa.Accepts(e.Method) || !factor.IsFresh(e.At, p.now()) || !e.At.After(latest.At) {
 			continue
 		}
 		holds, err := p.holds(r, e)
@@ -39,9 +39,6 @@ func (p *Portal) freshProof(r *http.Request, mfa config.MFA) (latest Evidence, f
 	}
 	return latest, found, nil
 }
-
-// fresh reports whether evidence is from the last ten minutes.
-func (p *Portal) fresh(e Evidence) bool { return p.now().Sub(e.At) <= factor.Fresh }
 
 // holds reports whether evidence counts still: a proof by a factor that was removed since does not.
 func (p *Portal) holds(r *http.Request, e Evidence) (bool, error) {
