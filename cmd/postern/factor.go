@@ -26,12 +26,7 @@ asks, and have it done at once. App passwords stay as they are and go on working
 	path := configFlag(c)
 	reset := c.Flags().Bool("reset", false, "remove all of them")
 	asJSON := c.Flags().Bool("json", false, "print JSON, one factor a line")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		if *reset {
 			return resetFactors(c, admin, args[0], *asJSON)
 		}
@@ -40,7 +35,7 @@ asks, and have it done at once. App passwords stay as they are and go on working
 			return err
 		}
 		return printFactors(c, factors, *asJSON)
-	}
+	})
 	return c
 }
 

@@ -25,12 +25,7 @@ carries no date; it is listed without one.`,
 	path := configFlag(c)
 	days := c.Flags().Uint16("days", 30, "how many days to look ahead")
 	asJSON := c.Flags().Bool("json", false, "print JSON, one line for each thing that stops")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, _ []string, admin *gateway.Admin) error {
 		now := time.Now()
 		stops, err := admin.Forecast(c.Context(), now, now.AddDate(0, 0, int(*days)))
 		if err != nil {
@@ -40,7 +35,7 @@ carries no date; it is listed without one.`,
 			return forecastJSON(c, stops, now)
 		}
 		return forecastTable(c, stops, now, *days)
-	}
+	})
 	return c
 }
 

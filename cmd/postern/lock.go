@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"postern/internal/gateway"
 )
 
 func newUserLock() *cobra.Command {
@@ -19,12 +21,7 @@ that postern user unlock makes all as it was.`,
 	path := configFlag(c)
 	reason := c.Flags().String("reason", "", "why, for the audit log and for who looks at it later")
 	asJSON := c.Flags().Bool("json", false, "print JSON")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		lock, isNew, err := admin.Lock(c.Context(), args[0], *reason)
 		switch {
 		case err != nil:
@@ -37,7 +34,7 @@ that postern user unlock makes all as it was.`,
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "locked: %s\n", lock.Login)
 		return err
-	}
+	})
 	return c
 }
 
@@ -49,18 +46,13 @@ func newUserUnlock() *cobra.Command {
 		Args:    exactly(1),
 	}
 	path := configFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		login, err := admin.Unlock(c.Context(), args[0])
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "unlocked: %s\n", login)
 		return err
-	}
+	})
 	return c
 }

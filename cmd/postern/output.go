@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -69,6 +70,18 @@ func loadConfig(c *cobra.Command, path string) (*config.Config, error) {
 		fmt.Fprintln(c.ErrOrStderr(), "warning:", warning)
 	}
 	return loaded, nil
+}
+
+// administer makes of an administrator's command one that opens the state of the configuration at path first, and closes it
+// behind it.
+func administer(path *string, command func(*cobra.Command, []string, *gateway.Admin) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		admin, err := openAdmin(c, *path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(command(c, args, admin), admin.Close())
+	}
 }
 
 // openAdmin opens the state for the administrator's commands.

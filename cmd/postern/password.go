@@ -98,12 +98,7 @@ func newPasswordList() *cobra.Command {
 	}
 	path := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON, one password a line")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		records, err := admin.Passwords(c.Context(), strings.Join(args, ""))
 		if err != nil {
 			return err
@@ -118,7 +113,7 @@ func newPasswordList() *cobra.Command {
 		}
 		printTable(c, table.Row{"id", "login", "label", "use", "state", "issued", "last used", "from"}, rows)
 		return nil
-	}
+	})
 	return c
 }
 
@@ -205,19 +200,14 @@ device. An expiry stays as it is. Refused where the policy does not accept evide
 		Args:    exactly(1),
 	}
 	path := configFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		record, err := admin.RenewPassword(c.Context(), args[0])
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "renewed: %s of %s (%s)\n", record.ID, record.Login, record.Label)
 		return err
-	}
+	})
 	return c
 }
 
@@ -229,18 +219,13 @@ func newPasswordRevoke() *cobra.Command {
 		Args:    exactly(1),
 	}
 	path := configFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		record, err := admin.RevokePassword(c.Context(), args[0])
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "revoked: %s of %s (%s)\n", record.ID, record.Login, record.Label)
 		return err
-	}
+	})
 	return c
 }

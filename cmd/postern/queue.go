@@ -47,12 +47,7 @@ func newQueueList() *cobra.Command {
 	c.Flags().StringVar(&filter.Login, "login", "", "only messages that this login submitted")
 	c.Flags().StringVar(&filter.State, "state", "", "only messages that are waiting, sending, held, barred or damaged")
 	asJSON := c.Flags().Bool("json", false, "print JSON, one message a line")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, _ []string, admin *gateway.Admin) error {
 		entries, err := admin.Queue(c.Context(), filter)
 		if err != nil {
 			return err
@@ -71,7 +66,7 @@ func newQueueList() *cobra.Command {
 			printTable(c, table.Row{"id", "state", "login", "to", "size", "accepted", "next try", "tries", "reason"}, rows)
 		}
 		return nil
-	}
+	})
 	return c
 }
 
@@ -125,12 +120,7 @@ func newQueueShow() *cobra.Command {
 	}
 	path := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		e, err := admin.QueueEntry(c.Context(), args[0])
 		if err != nil {
 			return err
@@ -140,7 +130,7 @@ func newQueueShow() *cobra.Command {
 		}
 		_, err = io.WriteString(c.OutOrStdout(), describe(e))
 		return err
-	}
+	})
 	return c
 }
 
@@ -219,12 +209,7 @@ func newQueueOrder(use, short, long, done string, do func(*gateway.Admin, contex
 	}
 	path := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON, one message a line")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		for _, id := range args {
 			e, err := do(admin, c.Context(), id)
 			if err != nil {
@@ -240,6 +225,6 @@ func newQueueOrder(use, short, long, done string, do func(*gateway.Admin, contex
 			}
 		}
 		return nil
-	}
+	})
 	return c
 }

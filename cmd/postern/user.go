@@ -34,12 +34,7 @@ signed in, that have app passwords, or that are locked.`,
 	path := configFlag(c)
 	needsSignIn := c.Flags().Bool("needs-sign-in", false, "only those whose person has to sign in, for the first time or again")
 	asJSON := c.Flags().Bool("json", false, "print JSON, one login a line")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, _ []string, admin *gateway.Admin) error {
 		users, err := admin.Users(c.Context())
 		if err != nil {
 			return err
@@ -63,7 +58,7 @@ signed in, that have app passwords, or that are locked.`,
 		}
 		printTable(c, table.Row{"login", "mailbox", "account", "policy", "state", "since", "passwords", "last used"}, rows)
 		return nil
-	}
+	})
 	return c
 }
 
@@ -115,12 +110,7 @@ Many tenants block device codes by a Conditional Access policy; docs/exchange-on
 		Args:    exactly(1),
 	}
 	path := configFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		log := slog.New(slog.DiscardHandler) // what goes wrong is the command's error, and in the audit log
 		identity, err := admin.Enroll(c.Context(), args[0], log, func(code token.DeviceCode) {
 			fmt.Fprintf(c.OutOrStdout(), "Open   %s\nEnter  %s\n\nWaiting for the sign-in, until %s …\n",
@@ -131,6 +121,6 @@ Many tenants block device codes by a Conditional Access policy; docs/exchange-on
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "enrolled: %s\n", identity.Username)
 		return err
-	}
+	})
 	return c
 }

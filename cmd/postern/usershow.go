@@ -24,12 +24,7 @@ alias, or a name that a match rule fits.`,
 	}
 	path := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		admin, err := openAdmin(c, *path)
-		if err != nil {
-			return err
-		}
-		defer admin.Close()
+	c.RunE = administer(path, func(c *cobra.Command, args []string, admin *gateway.Admin) error {
 		u, err := admin.User(c.Context(), args[0])
 		if err != nil {
 			return err
@@ -38,7 +33,7 @@ alias, or a name that a match rule fits.`,
 			return printJSON(c, explainJSON(u))
 		}
 		return explain(c, u)
-	}
+	})
 	return c
 }
 
