@@ -255,6 +255,11 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
+// described are the types whose settings the schema and docs/configuration.md describe.
+var described = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
+		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Portal](), reflect.TypeFor[Administration](), reflect.TypeFor[Metrics](), reflect.TypeFor[Policy](),
+		reflect.TypeFor[MFA](), reflect.TypeFor[Passwords](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()}
+
 // TestSchemaKnowsEverySetting: a setting that an editor would mark as unknown, or has nothing to say about, is a
 // setting without a description.
 func TestSchemaKnowsEverySetting(t *testing.T) {
@@ -270,9 +275,7 @@ func TestSchemaKnowsEverySetting(t *testing.T) {
 	if err := json.Unmarshal(text, &schema); err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
-		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Portal](), reflect.TypeFor[Administration](), reflect.TypeFor[Metrics](), reflect.TypeFor[Policy](),
-		reflect.TypeFor[MFA](), reflect.TypeFor[Passwords](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
+	for _, kind := range described {
 		for name := range settings(kind) {
 			if schema.Defs[kind.Name()].Properties[name].Description == "" {
 				t.Errorf("the schema does not describe %s.%s", kind.Name(), name)
@@ -288,9 +291,7 @@ func TestDocsSayWhatTheSchemaSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	page = bytes.ReplaceAll(page, []byte("`"), nil)
-	for _, kind := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
-		reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Portal](), reflect.TypeFor[Administration](), reflect.TypeFor[Metrics](), reflect.TypeFor[Policy](),
-		reflect.TypeFor[MFA](), reflect.TypeFor[Passwords](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()} {
+	for _, kind := range described {
 		for _, index := range settings(kind) {
 			field := kind.Field(index)
 			if text := field.Tag.Get("jsonschema_description"); !bytes.Contains(page, []byte(text)) {
