@@ -212,6 +212,9 @@ func TestI01NothingIsKeptThatWasNotPromised(t *testing.T) {
 				reply := c.reply()
 				w.store.FailWith(nil)
 				if len(failed) == 0 { // there is no such step any more
+					if nth == 1 {
+						t.Errorf("%s: the promise was made without a %s", name, step)
+					}
 					if !queuedReply.MatchString(reply) {
 						t.Errorf("%s, nothing failed: got %q", name, reply)
 					}

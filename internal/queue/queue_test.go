@@ -65,6 +65,9 @@ func TestI07Schedule(t *testing.T) {
 			t.Errorf("gap %d is %v after %v", i, gaps[i], gaps[i-1])
 		}
 	}
+	if longest := gaps[len(gaps)-1]; longest < time.Hour { // at a steady pace of minutes a message would be sent a thousand times
+		t.Errorf("the last gap is %v, after %d tries", longest, len(gaps)+1)
+	}
 	if age := last.Sub(noon); age < 4*24*time.Hour || age > 5*24*time.Hour {
 		t.Errorf("given up after %v", age)
 	}

@@ -39,6 +39,27 @@ func TestI19TokenCacheOpensInItsPlaceOnly(t *testing.T) {
 	}
 }
 
+// TestI09RecordOpensInItsPlaceOnly: what a queued message's row says beside its record is sealed with the record.
+func TestI09RecordOpensInItsPlaceOnly(t *testing.T) {
+	for _, change := range []string{"id = 'other'", "mailbox = 'boss@contoso.example'", "login = 'boss'", "size = size + 1", "parts = parts + 1", "accepted = accepted + 1"} {
+		s := openAt(t, database(t), newRing(t))
+		m := QueuedMessage{ID: "m1", Mailbox: "scans@contoso.example", Login: "copier-3", State: Waiting, Size: 3, Parts: 1, Accepted: time.Now(), NextTry: time.Now(), Record: []byte("record")}
+		if err := s.Enqueue(t.Context(), m, []Part{{Content: []byte("x\r\n")}}, s.Generation()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.QueuedMessage(t.Context(), "m1"); err != nil || got.RecordError != nil || string(got.Record) != "record" {
+			t.Fatalf("in its place: %q, %v, %v", got.Record, got.RecordError, err)
+		}
+		if _, err := s.writer.ExecContext(t.Context(), "UPDATE queue_messages SET "+change); err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.QueuedMessages(t.Context(), QueueFilter{})
+		if err != nil || len(all) != 1 || all[0].RecordError == nil || all[0].Record != nil {
+			t.Errorf("with %s: %+v, %v; want that it does not open", change, all, err)
+		}
+	}
+}
+
 func TestAssociatedDataIsUnambiguous(t *testing.T) {
 	part := rapid.StringOf(rapid.RuneFrom([]rune{'a', 'b', '/', 0, 1, 2})) // short, and like the lengths
 	key := rapid.Custom(func(t *rapid.T) TokenCacheKey {

@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a factor is used once", factorUsedOnce},
 		{"a person's factors are reset", factorsReset},
 		{"a ceremony is taken once", ceremonies},
+		{"a message of the queue is claimed by one", claimedOnce},
 		{"an ended context ends a call", endedContext},
 		{"concurrent use loses nothing", concurrentUse},
 	} {
