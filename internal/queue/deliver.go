@@ -15,6 +15,13 @@ import (
 // word.
 const deliverTimeout = 30 * time.Minute
 
+// The store is asked again after these times, the longest of which is how soon all goes on when a full disk has room again
+// (threat model I-31).
+const (
+	shortestInsistence = 50 * time.Millisecond
+	longestInsistence  = 3 * time.Second
+)
+
 // deliver makes one try with a message that this node has taken, and keeps what became of it. It reports whether
 // upstream could be reached, or at least that it was not upstream's fault.
 func (q *Queue) deliver(id string, permit *Permit, limits Limits) (reached bool) {
@@ -100,9 +107,7 @@ func (q *Queue) heedResult(m *Message, limits Limits, result Result) {
 // leave gives back a message that could not be tried for a reason of the gateway's own, and that no try is counted for.
 func (q *Queue) leave(id string, err error) bool {
 	q.log.Error("a message of the queue could not be tried", "message", id, "error", err)
-	if err := q.config.Store.Unclaim(context.Background(), id, q.node.id); err != nil {
-		q.log.Error("a message of the queue is not free again", "message", id, "error", err)
-	}
+	q.insist(id, func() error { return q.config.Store.Unclaim(context.Background(), id, q.node.id) })
 	return true
 }
 
@@ -187,11 +192,33 @@ func (q *Queue) record(event audit.Event) {
 	}
 }
 
-// advance keeps what became of a message. If the store does not take it the message is tried again, which is better than
-// to lose it.
+// advance keeps what became of a message.
 func (q *Queue) advance(id string, p store.Progress) {
-	if err := q.config.Store.Advance(context.Background(), id, q.node.id, p); err != nil {
-		q.log.Error("what became of a message is not kept; it will be tried again", "message", id, "error", err)
-		_ = q.config.Store.Unclaim(context.Background(), id, q.node.id)
+	q.insist(id, func() error { return q.config.Store.Advance(context.Background(), id, q.node.id, p) })
+}
+
+// insist changes something about a message that this node has taken, for as long as the store does not take the change: a
+// message that upstream has had would be sent again, as often as the disk fails (threat model I-03, I-31). Until then the
+// message stays taken. A stop ends it; the next start then tries the message once more.
+func (q *Queue) insist(id string, change func() error) {
+	for wait := shortestInsistence; ; wait = min(2*wait, longestInsistence) {
+		err := change()
+		switch {
+		case err == nil && wait > shortestInsistence:
+			q.log.Info("what became of a message is kept now", "message", id)
+			return
+		case err == nil:
+			return
+		case errors.Is(err, store.ErrTaken), errors.Is(err, store.ErrNotFound):
+			q.log.Error("what became of a message is not kept", "message", id, "error", err)
+			return
+		case wait == shortestInsistence:
+			q.log.Error("what became of a message is not kept yet", "message", id, "error", err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-q.cut.Done():
+			return
+		}
 	}
 }
