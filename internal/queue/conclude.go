@@ -16,10 +16,14 @@ func (q *Queue) Follow(id string, await func(context.Context) Result) {
 		ctx, cancel := context.WithTimeout(q.cut, deliverTimeout)
 		defer cancel()
 		result := await(ctx)
-		row, err := q.config.Store.QueuedMessage(context.Background(), id)
+		var row store.QueuedMessage
+		var err error
+		q.insist(id, func() error {
+			row, err = q.config.Store.QueuedMessage(context.Background(), id)
+			return err
+		})
 		if err != nil {
-			q.leave(id, err)
-			return
+			return // it is gone, or the queue is stopping
 		}
 		m, err := messageOf(row)
 		if err != nil {
@@ -138,9 +142,10 @@ func (q *Queue) reportFailure(row store.QueuedMessage, m *Message, f fate, p *st
 	return len(told) == 0 || q.report(row, m, failed, told, f.changes, p, now)
 }
 
-// warn has the sender told, once, that a message is still waiting (RFC 5321 section 4.5.4.1).
+// warn has the sender told, once, that a message is still waiting (RFC 5321 section 4.5.4.1): at the try that is nearest to
+// warnAfter.
 func (q *Queue) warn(row store.QueuedMessage, m *Message, f fate, p *store.Progress, now time.Time) {
-	if row.Warned || m.Sender == "" || m.Report || row.Waited+p.Wait <= warnAfter {
+	if row.Warned || m.Sender == "" || m.Report || row.Waited+p.Wait-p.NextTry.Sub(now)/2 <= warnAfter {
 		return
 	}
 	var told []int

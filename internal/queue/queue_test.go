@@ -76,7 +76,7 @@ func TestI07Schedule(t *testing.T) {
 	if len(reports) != 2 {
 		t.Fatalf("%d reports, want one warning and one failure", len(reports))
 	}
-	if after := reports[0].at.Sub(noon); !strings.Contains(reports[0].content, "Action: delayed") || after < 3*time.Hour+30*time.Minute || after > 5*time.Hour+30*time.Minute {
+	if after := reports[0].at.Sub(noon); !strings.Contains(reports[0].content, "Action: delayed") || after < 4*time.Hour-36*time.Minute || after > 4*time.Hour+36*time.Minute {
 		t.Errorf("the warning came after %v:\n%s", after, reports[0].content)
 	}
 	if !strings.Contains(reports[1].content, "Action: failed") {

@@ -80,6 +80,13 @@ func Start(config Config) (*Server, error) {
 func (s *Server) IMAPAddress() string { return s.imap.Addr().String() }
 func (s *Server) SMTPAddress() string { return s.smtp.Addr().String() }
 
+// Sessions gives how many connections there are.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
 // Close ends every session and waits for all of them.
 func (s *Server) Close() error {
 	s.mu.Lock()
