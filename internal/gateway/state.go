@@ -41,7 +41,11 @@ func OpenState(ctx context.Context, c *config.Config) (*State, error) {
 
 func openKeys(c *config.Config) (*keys.Ring, error) {
 	if _, err := os.Stat(c.KeysFile); !errors.Is(err, os.ErrNotExist) {
-		return keys.Open(c.KeysFile)
+		ring, err := keys.Open(c.KeysFile)
+		if err != nil || ring.Signs() {
+			return ring, err
+		}
+		return keys.AddSigning(c.KeysFile)
 	}
 	if store.Exists(c.Store) {
 		return nil, fmt.Errorf("the keys file %s is missing, and %s is sealed with it: bring it back from a copy; without it the store has to be moved away and everybody enrolled anew",

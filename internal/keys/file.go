@@ -18,21 +18,29 @@ import (
 
 const (
 	// version is the newest format of the keys file that this program knows.
-	version = 1
-	// maxFile is the size of the largest file that is looked at, in bytes; a ring of one key each has about 900.
+	version = 2
+	// maxFile is the size of the largest file that is looked at, in bytes; a ring of one key each has about 1,300.
 	maxFile = 1 << 20
 )
 
 // file is the keys file:
 //
-//	{"version": 1, "id": "3f…", "seal": {Tink keyset, AEAD}, "hash": {Tink keyset, PRF}}
+//	{"version": 2, "id": "3f…", "seal": {Tink keyset, AEAD}, "hash": {Tink keyset, PRF}, "sign": {Tink keyset, Ed25519}}
 //
-// The keysets are in the clear: the file is the root of trust, and is kept by its mode and its place.
+// The keysets are in the clear: the file is the root of trust, and is kept by its mode and its place. Version 1 had no keys
+// that sign; [AddSigning] makes a file of version 2 of it.
 type file struct {
 	Version int             `json:"version"`
 	ID      string          `json:"id"` // 128 random bits in hex
 	Seal    json.RawMessage `json:"seal"`
 	Hash    json.RawMessage `json:"hash"`
+	Sign    json.RawMessage `json:"sign,omitempty"`
+}
+
+// material is the content of a keys file, decoded.
+type material struct {
+	id               string
+	seal, hash, sign *keyset.Handle // sign is nil in a file of version 1
 }
 
 // Create makes a ring of new keys and writes it to a new file with mode 0600. It never overwrites: when there is
@@ -57,28 +65,41 @@ func create(path string, reached func(stage)) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
+	signing, err := newSigning()
+	if err != nil {
+		return nil, err
+	}
 	id := make([]byte, 16)
 	rand.Read(id) // never fails
-	content, err := encode(hex.EncodeToString(id), sealing, hashing)
+	m := material{hex.EncodeToString(id), sealing, hashing, signing}
+	content, err := encode(m)
 	if err != nil {
 		return nil, err
 	}
 	if err := writeNew(path, content, reached); err != nil {
 		return nil, err
 	}
-	return newRing(hex.EncodeToString(id), sealing, hashing)
+	return newRing(m)
 }
 
 // encode gives the content of a keys file.
-func encode(id string, sealing, hashing *keyset.Handle) ([]byte, error) {
-	var seal, hash bytes.Buffer
-	if err := insecurecleartextkeyset.Write(sealing, keyset.NewJSONWriter(&seal)); err != nil {
-		return nil, err
+func encode(m material) ([]byte, error) {
+	f := file{Version: version, ID: m.id}
+	for _, part := range []struct {
+		handle *keyset.Handle
+		into   *json.RawMessage
+	}{{m.seal, &f.Seal}, {m.hash, &f.Hash}, {m.sign, &f.Sign}} {
+		if part.handle == nil {
+			f.Version = 1
+			continue
+		}
+		var content bytes.Buffer
+		if err := insecurecleartextkeyset.Write(part.handle, keyset.NewJSONWriter(&content)); err != nil {
+			return nil, err
+		}
+		*part.into = content.Bytes()
 	}
-	if err := insecurecleartextkeyset.Write(hashing, keyset.NewJSONWriter(&hash)); err != nil {
-		return nil, err
-	}
-	content, err := json.MarshalIndent(file{version, id, seal.Bytes(), hash.Bytes()}, "", "  ")
+	content, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return nil, err
 	}
@@ -112,38 +133,52 @@ func open(path string) (*Ring, error) {
 	if mode := info.Mode().Perm(); mode&^0o600 != 0 {
 		return nil, fmt.Errorf("its mode is %04o, so that others than its owner can use it: chmod 600 it", mode)
 	}
-	content, err := io.ReadAll(io.LimitReader(f, maxFile))
+	m, err := read(f)
 	if err != nil {
 		return nil, err
+	}
+	return newRing(m)
+}
+
+// read reads the content of a keys file.
+func read(f io.Reader) (material, error) {
+	content, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		return material{}, err
 	}
 	return decode(content)
 }
 
 // decode reads the content of a keys file. Its errors show nothing of the content, which is secret, and so leave out
 // what the decoders say.
-func decode(content []byte) (*Ring, error) {
+func decode(content []byte) (m material, err error) {
 	var head struct {
 		Version int `json:"version"`
 	}
 	if err := json.Unmarshal(content, &head); err != nil || head.Version < 1 {
-		return nil, errors.New("it is not a keys file of Postern, or it is damaged: restore it from a copy")
+		return m, errors.New("it is not a keys file of Postern, or it is damaged: restore it from a copy")
 	}
 	if head.Version > version {
-		return nil, fmt.Errorf("its format is version %d, and this program knows versions up to %d: use a newer Postern", head.Version, version)
+		return m, fmt.Errorf("its format is version %d, and this program knows versions up to %d: use a newer Postern", head.Version, version)
 	}
 	var f file
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&f); err != nil || f.ID == "" {
-		return nil, errors.New("it is damaged: restore it from a copy")
+	if err := decoder.Decode(&f); err != nil || f.ID == "" || (f.Sign == nil) != (f.Version == 1) {
+		return m, errors.New("it is damaged: restore it from a copy")
 	}
-	sealing, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(f.Seal)))
-	if err != nil {
-		return nil, errors.New("the keys that seal are damaged: restore the file from a copy")
+	m.id = f.ID
+	for _, part := range []struct {
+		name string
+		from json.RawMessage
+		into **keyset.Handle
+	}{{"seal", f.Seal, &m.seal}, {"hash", f.Hash, &m.hash}, {"sign", f.Sign, &m.sign}} {
+		if part.name == "sign" && f.Version == 1 {
+			continue
+		}
+		if *part.into, err = insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(part.from))); err != nil {
+			return m, fmt.Errorf("the keys that %s are damaged: restore the file from a copy", part.name)
+		}
 	}
-	hashing, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(f.Hash)))
-	if err != nil {
-		return nil, errors.New("the keys that hash are damaged: restore the file from a copy")
-	}
-	return newRing(f.ID, sealing, hashing)
+	return m, nil
 }

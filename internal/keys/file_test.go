@@ -193,11 +193,11 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 	}
 
 	seal, hash := keysets(t)
-	good, err := encode("ring", seal, hash)
+	good, err := encode(material{id: "ring", seal: seal, hash: hash})
 	if err != nil {
 		t.Fatal(err)
 	}
-	swapped, err := encode("ring", hash, seal)
+	swapped, err := encode(material{id: "ring", seal: hash, hash: seal})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shortHash, err := encode("ring", seal, short)
+	shortHash, err := encode(material{id: "ring", seal: seal, hash: short})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		"PEM":               {"-----BEGIN PRIVATE KEY-----", "not a keys file"},
 		"other JSON":        {`{"a": 1}`, "not a keys file"},
 		"version in words":  {replace(`"version": 1`, `"version": "1"`), "not a keys file"},
-		"newer":             {replace(`"version": 1`, `"version": 2, "more": 1`), "version 2"},
+		"newer":             {replace(`"version": 1`, `"version": 3, "more": 1`), "version 3"},
 		"version 0":         {replace(`"version": 1`, `"version": 0`), "not a keys file"},
 		"cut off":           {string(good[:len(good)/2]), "not a keys file"},
 		"unknown field":     {replace(`"version": 1`, `"version": 1, "more": 1`), "damaged"},
@@ -258,7 +258,7 @@ func keysets(t testing.TB) (seal, hash *keyset.Handle) {
 // FuzzDecode damages a good file: the result is a ring or an error that shows nothing of the keys.
 func FuzzDecode(f *testing.F) {
 	seal, hash := keysets(f)
-	good, err := encode("ring", seal, hash)
+	good, err := encode(material{id: "ring", seal: seal, hash: hash})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -269,7 +269,11 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, at int, patch []byte) {
 		content := bytes.Clone(good)
 		copy(content[min(max(at, 0), len(content)):], patch)
-		ring, err := decode(content)
+		m, err := decode(content)
+		var ring *Ring
+		if err == nil {
+			ring, err = newRing(m)
+		}
 		if (ring == nil) == (err == nil) {
 			t.Fatalf("got ring %v and error %v", ring != nil, err)
 		}

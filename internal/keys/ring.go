@@ -1,5 +1,5 @@
-// Package keys holds the gateway's own secret keys: a ring that seals what is stored (an AEAD) and hashes app passwords
-// (a keyed pseudo-random function). The ring lives in the keys file, apart from the database, so that neither is worth
+// Package keys holds the gateway's own secret keys: a ring that seals what is stored (an AEAD), hashes app passwords
+// (a keyed pseudo-random function), and signs the heads of the audit log (Ed25519). The ring lives in the keys file, apart from the database, so that neither is worth
 // anything without the other.
 //
 // There may be several keys of each kind: the primary one is for what is new, all of them are for what is there. The
@@ -12,7 +12,6 @@ import (
 	"slices"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/prf"
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
@@ -29,20 +28,24 @@ type Ring struct {
 	path    string
 	sealing tink.AEAD
 	hashing []prf.PRF // the primary key's first
+	signing signing
 }
 
 // newRing makes a ring from its keysets, once it is sure that they are what it takes them for: a keyset of the wrong
 // kind must be found at the start and not at the first sign-in.
-func newRing(id string, sealing, hashing *keyset.Handle) (*Ring, error) {
-	seal, err := aead.New(sealing)
+func newRing(m material) (*Ring, error) {
+	seal, err := aead.New(m.seal)
 	if err != nil {
 		return nil, fmt.Errorf("the keys that seal: %w", err)
 	}
-	set, err := prf.NewPRFSet(hashing)
+	set, err := prf.NewPRFSet(m.hash)
 	if err != nil {
 		return nil, fmt.Errorf("the keys that hash: %w", err)
 	}
-	ring := &Ring{id: id, sealing: seal}
+	ring := &Ring{id: m.id, sealing: seal}
+	if ring.signing, err = openSigning(m.sign); err != nil {
+		return nil, fmt.Errorf("the keys that sign: %w", err)
+	}
 	for keyID, key := range set.PRFs {
 		if _, err := key.ComputePRF(nil, hashSize); err != nil {
 			return nil, fmt.Errorf("the keys that hash: key %d gives less than %d bytes", keyID, hashSize)

@@ -106,11 +106,15 @@ func TestRotatedRingKnowsWhatWasThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	ring := func(seal, hash *keyset.Handle) *Ring {
-		content, err := encode("ring", seal, hash)
+		content, err := encode(material{id: "ring", seal: seal, hash: hash})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := decode(content)
+		m, err := decode(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := newRing(m)
 		if err != nil {
 			t.Fatal(err)
 		}

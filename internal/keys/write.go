@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // stage is a moment in the life of a new file, at which tests kill the process.
@@ -41,6 +42,33 @@ func writeNew(path string, content []byte, reached func(stage)) (err error) {
 	}
 	reached(linked)
 	return syncFolder(folder)
+}
+
+// replace puts a file with this content in the place of the one at path, with its owner, and mode 0600. Whoever reads path
+// finds one of the two, whole.
+func replace(path string, content []byte) (err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = temporary.Write(content)
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && err == nil {
+		err = temporary.Chown(int(owner.Uid), int(owner.Gid)) // root may do this for the gateway's user
+	}
+	if err == nil {
+		err = temporary.Sync()
+	}
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	return syncFolder(filepath.Dir(path))
 }
 
 // syncFolder puts the names in a folder on the disk.
