@@ -32,12 +32,12 @@ func (g *Gate) SignInByAddress(ctx context.Context, attempt Attempt, open func(c
 
 // judgeAddress holds a client that is known by its address against its policy.
 func (g *Gate) judgeAddress(ctx context.Context, attempt Attempt, mapping Mapping) *Refusal {
-	locked, err := g.locks.Locked(ctx, mapping.Login)
+	locked, lockdown, err := g.locks.Locked(ctx, mapping.Login, mapping.Policy.Name)
 	switch policy := mapping.Policy; {
 	case err != nil:
 		return &Refusal{Kind: Unavailable, Reason: StoreUnavailable, Err: err}
-	case locked:
-		return denied(LoginLocked)
+	case shutOut(locked, lockdown) != "":
+		return denied(shutOut(locked, lockdown))
 	case !policy.MFA.Accepts(config.CommandLine):
 		return denied(EvidenceMissing)
 	case !slices.Contains(policy.Protocols, string(attempt.Protocol)):

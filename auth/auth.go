@@ -73,6 +73,7 @@ const (
 	PasswordExpired Reason = "password-expired"
 	PasswordRevoked Reason = "password-revoked"
 	LoginLocked     Reason = "login-locked"
+	LockedDown      Reason = "lockdown" // in an emergency, nobody of the login's kind may sign in
 	// HeldOff: too many wrong secrets came before it; this one was not looked at.
 	HeldOff           Reason = "held-off"
 	EvidenceMissing   Reason = "evidence-missing" // the policy does not accept the evidence behind the password

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -32,9 +33,10 @@ type Passwords interface {
 	Verify(ctx context.Context, login string, attempt secret.Text) (apppassword.Verdict, error)
 }
 
-// Locks says which logins an administrator has locked.
+// Locks says whom an administrator keeps out: a login that is locked, and those for whom, or for whose policy, a lockdown
+// is on.
 type Locks interface {
-	Locked(ctx context.Context, login string) (bool, error)
+	Locked(ctx context.Context, login, policy string) (locked, lockdown bool, err error)
 }
 
 // Guesses counts wrong secrets and holds off those who guess. Its answer says nothing of whether there is such a login.
@@ -184,7 +186,11 @@ func (g *Gate) judge(ctx context.Context, attempt Attempt, login string, mapping
 		return Grant{}, &Refusal{Kind: Unavailable, Reason: StoreUnavailable, Err: err}
 	}
 	// Asked at each sign-in, also where the answer does not matter: a lock counts at once, and shows in no time.
-	locked, err := g.locks.Locked(ctx, login)
+	policy := ""
+	if mapping != nil {
+		policy = mapping.Policy.Name
+	}
+	locked, lockdown, err := g.locks.Locked(ctx, login, policy)
 	if err != nil {
 		return Grant{}, &Refusal{Kind: Unavailable, Reason: StoreUnavailable, Err: err}
 	}
@@ -199,13 +205,24 @@ func (g *Gate) judge(ctx context.Context, attempt Attempt, login string, mapping
 	if reason == "" && attempt.Identity != "" && g.name(attempt.Identity) != login {
 		reason = IdentityForbidden // RFC 4616: obeyed or refused; nobody here acts as somebody else
 	}
-	if locked && verdict.Status == apppassword.Valid { // of a wrong password the log says that, as it does of any login's
-		reason = LoginLocked
+	if verdict.Status == apppassword.Valid { // of a wrong password the log says that, as it does of any login's
+		reason = cmp.Or(shutOut(locked, lockdown), reason)
 	}
 	if reason != "" {
 		return grant, denied(reason)
 	}
 	return grant, nil
+}
+
+// shutOut gives the reason to deny a login that an administrator keeps out; empty when none does.
+func shutOut(locked, lockdown bool) Reason {
+	switch {
+	case lockdown:
+		return LockedDown
+	case locked:
+		return LoginLocked
+	}
+	return ""
 }
 
 func denied(reason Reason) *Refusal { return &Refusal{Kind: Denied, Reason: reason} }

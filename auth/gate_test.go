@@ -78,9 +78,9 @@ func (f *gateFakes) Verify(_ context.Context, login string, attempt secret.Text)
 	return f.verdict, f.verifyErr
 }
 
-func (f *gateFakes) Locked(context.Context, string) (bool, error) {
+func (f *gateFakes) Locked(context.Context, string, string) (locked, lockdown bool, err error) {
 	f.steps = append(f.steps, "locked")
-	return f.locked, f.lockErr
+	return f.locked, false, f.lockErr
 }
 
 func (f *gateFakes) Record(e audit.Event) error {

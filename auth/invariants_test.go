@@ -62,9 +62,9 @@ func (w *work) Hashes(input []byte) [][]byte {
 	return w.ring.Hashes(input)
 }
 
-func (w *work) Locked(ctx context.Context, login string) (bool, error) {
+func (w *work) Locked(ctx context.Context, login, policy string) (locked, lockdown bool, err error) {
 	w.done = append(w.done, "look up the lock")
-	return w.locks.Locked(ctx, login)
+	return w.locks.Locked(ctx, login, policy)
 }
 
 // TestI26EveryDenialIsTheSameWork: an unknown login, a wrong password, one that is expired, revoked, for another network or
@@ -120,9 +120,9 @@ type lockOf struct {
 	login string
 }
 
-func (l lockOf) Locked(ctx context.Context, login string) (bool, error) {
-	locked, err := l.Locks.Locked(ctx, login)
-	return locked || login == l.login, err
+func (l lockOf) Locked(ctx context.Context, login, policy string) (locked, lockdown bool, err error) {
+	locked, lockdown, err = l.Locks.Locked(ctx, login, policy)
+	return locked || login == l.login, lockdown, err
 }
 
 // TestI27AliasesShareTheCount: the names of one login are one login to whoever guesses.

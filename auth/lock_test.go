@@ -18,16 +18,17 @@ import (
 type lockWorld struct {
 	gate    *Gate
 	locked  map[string]bool
-	broken  error // of the locks
+	down    map[string]bool // policies
+	broken  error           // of the locks
 	asked   []string
 	verdict apppassword.Verdict
 	events  []audit.SignIn
 	waited  int
 }
 
-func (w *lockWorld) Locked(_ context.Context, login string) (bool, error) {
+func (w *lockWorld) Locked(_ context.Context, login, policy string) (locked, lockdown bool, err error) {
 	w.asked = append(w.asked, login)
-	return w.locked[login], w.broken
+	return w.locked[login], w.down[policy], w.broken
 }
 
 func (w *lockWorld) Verify(context.Context, string, secret.Text) (apppassword.Verdict, error) {
@@ -44,7 +45,7 @@ func (w *lockWorld) Admit(string, netip.Addr, secret.Text) (throttle.Check, bool
 }
 
 func newLockWorld() *lockWorld {
-	w := &lockWorld{locked: map[string]bool{}}
+	w := &lockWorld{locked: map[string]bool{}, down: map[string]bool{}}
 	w.verdict = apppassword.Verdict{Status: apppassword.Valid, Password: apppassword.Record{
 		ID: "p1", Protocols: []string{"imap"}, Expires: time.Unix(2000, 0)}}
 	w.gate = NewGate(GateConfig{
@@ -88,6 +89,23 @@ func TestI24LockedLoginIsDenied(t *testing.T) {
 	w.verdict = apppassword.Verdict{}
 	if _, refusal := w.signIn(t, "alice"); refusal == nil || refusal.Reason != WrongPassword {
 		t.Errorf("a wrong password: got %+v", refusal)
+	}
+}
+
+func TestLockdownIsDeniedLikeALock(t *testing.T) {
+	w := newLockWorld()
+	w.down["person"] = true
+	_, refusal := w.signIn(t, "alice")
+	if refusal == nil || refusal.Kind != Denied || refusal.Reason != LockedDown || refusal.Say != "" || w.waited != 1 {
+		t.Fatalf("got %+v after %d waits, want it denied without a word, as for any other denial", refusal, w.waited)
+	}
+	w.locked["alice"] = true
+	if _, refusal := w.signIn(t, "alice"); refusal == nil || refusal.Reason != LockedDown {
+		t.Errorf("locked, too: got %+v", refusal)
+	}
+	w.down["person"] = false
+	if _, refusal := w.signIn(t, "alice"); refusal == nil || refusal.Reason != LoginLocked {
+		t.Errorf("after the lockdown its own lock holds: got %+v", refusal)
 	}
 }
 

@@ -29,8 +29,8 @@ func (a *Admin) Lock(ctx context.Context, login, reason string) (l Lock, isNew b
 	if err != nil {
 		return Lock{}, false, err
 	}
-	if len(reason) > maxLockReason || strings.ContainsFunc(reason, unicode.IsControl) {
-		return Lock{}, false, fmt.Errorf("the reason of a lock is one line of at most %d bytes", maxLockReason)
+	if err := checkReason(reason); err != nil {
+		return Lock{}, false, err
 	}
 	known, err := a.lock(ctx, mapping.Login)
 	if err != nil {
@@ -44,6 +44,14 @@ func (a *Admin) Lock(ctx context.Context, login, reason string) (l Lock, isNew b
 	}
 	row := store.Lock{Login: mapping.Login, Since: time.Now(), By: a.by, Reason: reason}
 	return lockOf(row), true, a.state.Store.LockLogin(ctx, row)
+}
+
+// checkReason gives an error for what cannot be the reason of a lock or a lockdown.
+func checkReason(reason string) error {
+	if len(reason) > maxLockReason || strings.ContainsFunc(reason, unicode.IsControl) {
+		return fmt.Errorf("the reason of a lock is one line of at most %d bytes", maxLockReason)
+	}
+	return nil
 }
 
 // Unlock takes the lock from a login, also from one that the configuration does not know any more. It gives the login in

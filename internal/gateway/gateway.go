@@ -152,7 +152,9 @@ func (g *Gateway) listen(certificates certificates, serve func(config.Listener) 
 	if err := g.openMonitoring(); err != nil {
 		return err
 	}
-	withdrawn, err := watchWithdrawals(context.Background(), g.state.Store, &g.sessions, g.log)
+	withdrawn, err := watchWithdrawals(context.Background(), withdrawalsConfig{
+		store: g.state.Store, sessions: &g.sessions, policy: g.policyOf, forget: g.forgetTokens, log: g.log,
+	})
 	if err != nil {
 		return err
 	}

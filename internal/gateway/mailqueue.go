@@ -12,6 +12,9 @@ import (
 	"postern/internal/store"
 )
 
+// lockdownBars is why a message is barred whose login is within a lockdown.
+const lockdownBars = "a lockdown is on; postern lockdown status shows it"
+
 // openQueue opens the queue of the configuration. It delivers nothing yet.
 func (g *Gateway) openQueue(ctx context.Context, directory *auth.Directory) (*queue.Queue, error) {
 	return queue.Open(ctx, queue.Config{
@@ -40,10 +43,12 @@ func (s submitters) Barred(ctx context.Context, submitter queue.Submitter, relea
 	case mapping.Account != account || mapping.Mailbox != submitter.Mailbox || mapping.User(auth.SMTP) != submitter.User:
 		return "the configuration maps the login to another mailbox or account now", nil
 	}
-	locked, err := s.store.Locked(ctx, mapping.Login)
+	locked, lockdown, err := s.store.Locked(ctx, mapping.Login, mapping.Policy.Name)
 	switch {
 	case err != nil:
 		return "", err
+	case lockdown:
+		return lockdownBars, nil
 	case locked:
 		return "the login is locked", nil
 	case released || submitter.Password == "":

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"postern/internal/metrics"
@@ -25,10 +26,12 @@ func (g *Gateway) watchEvents(version string) {
 		return
 	}
 	g.metrics = metrics.New(metrics.Config{Version: version, Log: g.log, Sources: metrics.Sources{
-		Sessions: func() map[string]int { return sessionsByProtocol(&g.sessions) },
-		Queue:    g.queueByState,
-		Forecast: g.forecast,
-		Ready:    g.readiness,
+		Sessions:  func() map[string]int { return sessionsByProtocol(&g.sessions) },
+		Queue:     g.queueByState,
+		Lockdowns: g.lockdownsByScope,
+		Forecast:  g.forecast,
+		Ready:     g.readiness,
+		Notes:     g.notes,
 	}})
 	g.state.Audit.Watch(g.metrics.Event)
 }
@@ -102,6 +105,19 @@ func (g *Gateway) forecast(ctx context.Context) ([]metrics.Stop, error) {
 		all[i] = metrics.Stop{Kind: s.Kind, At: s.At}
 	}
 	return all, err
+}
+
+// notes says what an administrator has ordered that keeps clients out.
+func (g *Gateway) notes(ctx context.Context) map[string]string {
+	all, err := g.state.Store.Lockdowns(ctx)
+	if err != nil || len(all) == 0 {
+		return nil // a store that cannot be read is one of the checks
+	}
+	var words []string
+	for _, l := range all {
+		words = append(words, fmt.Sprintf("%s since %s", l.Scope, l.Since.Format(time.RFC3339)))
+	}
+	return map[string]string{"lockdown": strings.Join(words, ", ")}
 }
 
 // readiness looks at what the gateway cannot serve clients without.

@@ -51,6 +51,9 @@ func (d passwordDesk) issue(
 	if err := bind(&r, mapping, evidence, now); err != nil {
 		return apppassword.Record{}, secret.Text{}, err
 	}
+	if err := lockdownOf(ctx, d.state.Store, mapping); err != nil {
+		return apppassword.Record{}, secret.Text{}, err
+	}
 	record := func(p apppassword.Record) error { return d.state.Audit.Record(issued(p, by)) }
 	return apppassword.Issue(ctx, passwordStore{d.state.Store}, d.state.Keys, apppassword.Request{
 		Login:     mapping.Login,
@@ -98,6 +101,9 @@ func (d passwordDesk) renew(ctx context.Context, id string, evidence apppassword
 		return p, err
 	}
 	if err := vouches(evidence, mapping, d.now()); err != nil {
+		return p, err
+	}
+	if err := lockdownOf(ctx, d.state.Store, mapping); err != nil {
 		return p, err
 	}
 	p.Evidence = evidence

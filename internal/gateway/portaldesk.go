@@ -50,12 +50,12 @@ func (d *portalDesk) Logins(ctx context.Context, who web.Person) ([]web.Login, e
 	var logins []web.Login
 	for _, account := range accounts {
 		for _, mapping := range d.directory.LoginsOf(accountOf(account)) {
-			locked, err := d.state.Store.Locked(ctx, mapping.Login)
+			locked, lockdown, err := d.state.Store.Locked(ctx, mapping.Login, mapping.Policy.Name)
 			if err != nil {
 				return nil, err
 			}
 			logins = append(logins, web.Login{Mapping: mapping, NeedsSignIn: account.State == store.NeedsSignIn,
-				Refused: account.State == store.Refused, Locked: locked})
+				Refused: account.State == store.Refused, Locked: locked || lockdown})
 		}
 	}
 	return logins, nil

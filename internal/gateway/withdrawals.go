@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"time"
 
 	"postern/internal/session"
@@ -20,34 +21,43 @@ const (
 
 // The causes for which this file cuts sessions, as the audit log has them.
 const (
-	causeRevoked = "revoked"
-	causeLocked  = "locked"
-	causeExpired = "expired"
+	causeRevoked  = "revoked"
+	causeLocked   = "locked"
+	causeExpired  = "expired"
+	causeLockdown = "lockdown"
 )
 
 // withdrawals ends the sessions that stand on something which was taken away: the app password was revoked or has
-// expired, or the login was locked, by this process or by another one that shares the store (threat model I-24). New
-// sign-ins need no watch; they read the store.
+// expired, the login was locked, or a lockdown begun, by this process or by another one that shares the store (threat
+// model I-24). New sign-ins need no watch; they read the store.
 type withdrawals struct {
+	withdrawalsConfig
+	now func() time.Time
+
+	last      int64                     // number of the newest withdrawal that was seen
+	revoked   map[string]time.Time      // id of a password → when to forget about it
+	locked    map[string]time.Time      // login → likewise
+	lockdowns map[store.Scope]time.Time // likewise
+	failing   bool
+}
+
+// withdrawalsConfig is what withdrawals are watched with. Every field is required.
+type withdrawalsConfig struct {
 	store    *store.Store
 	sessions *session.Register
+	policy   func(login string) string // of a login; empty for one that is not known
+	forget   func(store.Scope)         // drops the tokens in memory of those within a scope
 	log      *slog.Logger
-	now      func() time.Time
-
-	last    int64                // number of the newest withdrawal that was seen
-	revoked map[string]time.Time // id of a password → when to forget about it
-	locked  map[string]time.Time // login → likewise
-	failing bool
 }
 
 // watchWithdrawals begins with what comes from now on: a gateway that starts has no sessions.
-func watchWithdrawals(ctx context.Context, s *store.Store, sessions *session.Register, log *slog.Logger) (*withdrawals, error) {
-	last, err := s.LastWithdrawal(ctx)
+func watchWithdrawals(ctx context.Context, c withdrawalsConfig) (*withdrawals, error) {
+	last, err := c.store.LastWithdrawal(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &withdrawals{store: s, sessions: sessions, log: log, now: time.Now, last: last,
-		revoked: make(map[string]time.Time), locked: make(map[string]time.Time)}, nil
+	return &withdrawals{withdrawalsConfig: c, now: time.Now, last: last, revoked: make(map[string]time.Time),
+		locked: make(map[string]time.Time), lockdowns: make(map[store.Scope]time.Time)}, nil
 }
 
 // run watches until ctx ends.
@@ -85,6 +95,12 @@ func (w *withdrawals) read(ctx context.Context) {
 			w.locked[n.Subject] = forget
 		case store.LoginUnlocked:
 			delete(w.locked, n.Subject)
+		case store.LockdownBegun:
+			w.lockdowns[store.ScopeOf(n.Subject)] = forget
+		case store.LockdownLifted:
+			delete(w.lockdowns, store.ScopeOf(n.Subject))
+		case store.TokensForgotten:
+			w.forget(store.ScopeOf(n.Subject))
 		}
 	}
 }
@@ -99,13 +115,17 @@ func (w *withdrawals) apply() {
 	if len(w.locked) > 0 {
 		w.cut(causeLocked, func(i session.Info) bool { return !w.locked[i.Login].IsZero() })
 	}
-	for _, remembered := range []map[string]time.Time{w.revoked, w.locked} {
-		for subject, until := range remembered {
-			if now.After(until) {
-				delete(remembered, subject)
-			}
-		}
+	for scope := range w.lockdowns {
+		w.cut(causeLockdown, func(i session.Info) bool { return scope.Has(i.Login, w.policy(i.Login)) })
 	}
+	prune(w.revoked, now)
+	prune(w.locked, now)
+	prune(w.lockdowns, now)
+}
+
+// prune forgets what has been remembered for long enough.
+func prune[K comparable](remembered map[K]time.Time, now time.Time) {
+	maps.DeleteFunc(remembered, func(_ K, until time.Time) bool { return now.After(until) })
 }
 
 func (w *withdrawals) cut(cause string, match func(session.Info) bool) {

@@ -19,6 +19,8 @@ type watch struct {
 	register *session.Register
 	other    *store.Store
 	cut      []string // id and cause of the sessions that were cut, in order
+
+	forgotten []string // scopes
 }
 
 func newWatch(t *testing.T) *watch {
@@ -41,7 +43,11 @@ func newWatch(t *testing.T) *watch {
 		w.must(w.other.AddPassword(t.Context(), store.Password{ID: id, Login: id, Created: noon}, []byte{byte(i)}))
 	}
 	w.must(w.other.RevokePassword(t.Context(), "p3", noon)) // before the watch begins
-	w.withdrawals, err = watchWithdrawals(t.Context(), open(), w.register, quiet)
+	w.withdrawals, err = watchWithdrawals(t.Context(), withdrawalsConfig{
+		store: open(), sessions: w.register, log: quiet,
+		policy: func(login string) string { return map[string]string{"alice": "person", "copier": "device"}[login] },
+		forget: func(scope store.Scope) { w.forgotten = append(w.forgotten, scope.String()) },
+	})
 	w.must(err)
 	w.now = w.clock.time
 	return w
@@ -106,6 +112,34 @@ func TestI24LockEndsSessions(t *testing.T) {
 	w.look()
 	w.begin(session.Info{ID: "again", Login: "alice", Password: "p1"})
 	w.look()
+}
+
+func TestI24LockdownEndsSessions(t *testing.T) {
+	w := newWatch(t)
+	for id, login := range map[string]string{"a": "alice", "c": "copier", "u": "unknown"} {
+		w.begin(session.Info{ID: id, Login: login})
+	}
+	begin := func(scope store.Scope) {
+		w.must(w.other.BeginLockdowns(t.Context(), store.Lockdown{Scope: scope, Since: noon}))
+	}
+	device, all := store.Scope{Kind: store.ScopePolicy, Name: "device"}, store.Scope{Kind: store.ScopeAll}
+	begin(device)
+	w.look("c lockdown")
+	w.begin(session.Info{ID: "late", Login: "copier"})
+	w.look("late lockdown")
+	begin(all)
+	w.look("a lockdown", "u lockdown")
+	w.must(w.other.LiftLockdown(t.Context(), all))
+	w.look()
+	w.begin(session.Info{ID: "a", Login: "alice"})
+	w.look()
+	begin(store.Scope{Kind: store.ScopeLogin, Name: "alice"})
+	w.look("a lockdown")
+	w.must(w.other.TellForgotten(t.Context(), device))
+	w.look()
+	if want := []string{"policy device"}; !slices.Equal(w.forgotten, want) {
+		t.Errorf("forgotten: %q, want %q", w.forgotten, want)
+	}
 }
 
 func TestExpiryEndsSessions(t *testing.T) {

@@ -15,10 +15,14 @@ type Sources struct {
 	Sessions func() map[string]int
 	// Queue gives the messages in the queue, by state.
 	Queue func(context.Context) (map[string]int, error)
+	// Lockdowns gives the lockdowns that are on, by scope.
+	Lockdowns func(context.Context) (map[string]int, error)
 	// Forecast gives what has stopped, and what will.
 	Forecast func(ctx context.Context) ([]Stop, error)
 	// Ready gives each check of the gateway's readiness with what is wrong; nil for what is in order.
 	Ready func(context.Context) map[string]error
+	// Notes gives what somebody who looks at the readiness has to know though clients can be served, by subject.
+	Notes func(context.Context) map[string]string
 }
 
 // Stop is something that will not work any more from some time on.
@@ -40,6 +44,7 @@ const (
 var (
 	sessionsDesc = prometheus.NewDesc("postern_sessions", "Live sessions.", []string{"protocol"}, nil)
 	queueDesc    = prometheus.NewDesc("postern_queue_messages", "Messages that wait in the queue.", []string{"state"}, nil)
+	lockdownDesc = prometheus.NewDesc("postern_lockdown", "Lockdowns that are on.", []string{"scope"}, nil)
 	stopsDesc    = prometheus.NewDesc("postern_forecast_stops",
 		"What has stopped and can be mended, or stops within 30 days, as postern forecast lists it.", []string{"kind"}, nil)
 	nextDesc = prometheus.NewDesc("postern_forecast_next_timestamp_seconds",
@@ -59,7 +64,7 @@ type gauges struct {
 
 // Describe is of [prometheus.Collector].
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sessionsDesc, queueDesc, stopsDesc, nextDesc} {
+	for _, d := range []*prometheus.Desc{sessionsDesc, queueDesc, lockdownDesc, stopsDesc, nextDesc} {
 		out <- d
 	}
 }
@@ -75,11 +80,16 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	for protocol, n := range g.sources.Sessions() {
 		gauge(sessionsDesc, float64(n), protocol)
 	}
-	if counts, err := g.sources.Queue(ctx); err != nil {
-		g.log.Warn("the queue cannot be counted", "error", err)
-	} else {
-		for state, n := range counts {
-			gauge(queueDesc, float64(n), state)
+	for d, source := range map[*prometheus.Desc]func(context.Context) (map[string]int, error){
+		queueDesc: g.sources.Queue, lockdownDesc: g.sources.Lockdowns,
+	} {
+		counts, err := source(ctx)
+		if err != nil {
+			g.log.Warn("a figure cannot be had", "figure", d.String(), "error", err)
+			continue
+		}
+		for label, n := range counts {
+			gauge(d, float64(n), label)
 		}
 	}
 	stops, err := g.fresh(ctx)

@@ -15,6 +15,7 @@ const readyTime = 5 * time.Second
 // health answers whether the gateway lives and is ready.
 type health struct {
 	checks func(context.Context) map[string]error
+	notes  func(context.Context) map[string]string
 }
 
 // live answers 200 for as long as the process can answer at all: a supervisor restarts what does not.
@@ -41,5 +42,9 @@ func (h health) ready(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		fmt.Fprintf(w, "%s: ok\n", name)
+	}
+	notes := h.notes(ctx)
+	for _, name := range slices.Sorted(maps.Keys(notes)) {
+		fmt.Fprintf(w, "%s: %s\n", name, notes[name])
 	}
 }

@@ -44,7 +44,7 @@ func New(c Config) *Metrics {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	m := &Metrics{registry: prometheus.NewRegistry(), health: health{c.Sources.Ready}, log: c.Log}
+	m := &Metrics{registry: prometheus.NewRegistry(), health: health{c.Sources.Ready, c.Sources.Notes}, log: c.Log}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		m.registry.MustRegister(v)

@@ -25,14 +25,17 @@ type world struct {
 	forecasts int // how often one was made
 	broken    error
 	checks    map[string]error
+	notes     map[string]string
 }
 
 func (w *world) metrics() *Metrics {
 	return New(Config{Version: "v1", Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now }, Sources: Sources{
-		Sessions: func() map[string]int { return map[string]int{"imap": 3, "smtp": 0} },
-		Queue:    func(context.Context) (map[string]int, error) { return map[string]int{"waiting": 7}, w.broken },
-		Forecast: func(context.Context) ([]Stop, error) { w.forecasts++; return w.stops, w.broken },
-		Ready:    func(context.Context) map[string]error { return maps.Clone(w.checks) },
+		Sessions:  func() map[string]int { return map[string]int{"imap": 3, "smtp": 0} },
+		Queue:     func(context.Context) (map[string]int, error) { return map[string]int{"waiting": 7}, w.broken },
+		Lockdowns: func(context.Context) (map[string]int, error) { return map[string]int{"all": 1, "login": 0}, w.broken },
+		Notes:     func(context.Context) map[string]string { return w.notes },
+		Forecast:  func(context.Context) ([]Stop, error) { w.forecasts++; return w.stops, w.broken },
+		Ready:     func(context.Context) map[string]error { return maps.Clone(w.checks) },
 	}})
 }
 
@@ -82,6 +85,8 @@ func TestCountersFollowTheAuditLog(t *testing.T) {
 		`postern_build_info{version="v1"} 1`,
 		`postern_sessions{protocol="imap"} 3`,
 		`postern_queue_messages{state="waiting"} 7`,
+		`postern_lockdown{scope="all"} 1`,
+		`postern_lockdown{scope="login"} 0`,
 	)
 	for _, name := range []string{"alice", "copier-3"} {
 		if strings.Contains(body, name) {
@@ -139,6 +144,11 @@ func TestReadyGivesReasons(t *testing.T) {
 	if status, body := get(t, m, http.MethodGet, "/readyz"); status != http.StatusOK || body != "audit: ok\nstore: ok\n" {
 		t.Errorf("got %d %q", status, body)
 	}
+	w.notes = map[string]string{"lockdown": "all since noon"}
+	if status, body := get(t, m, http.MethodGet, "/readyz"); status != http.StatusOK || body != "audit: ok\nstore: ok\nlockdown: all since noon\n" {
+		t.Errorf("with a note: got %d %q", status, body)
+	}
+	w.notes = nil
 	w.checks["audit"] = errors.New("no space left on device")
 	status, body := get(t, m, http.MethodGet, "/readyz")
 	if status != http.StatusServiceUnavailable || body != "audit: not ready: no space left on device\nstore: ok\n" {

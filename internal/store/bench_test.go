@@ -101,7 +101,7 @@ func BenchmarkLocked(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		if locked, err := s.Locked(b.Context(), "copier-1000"); err != nil || locked {
+		if locked, _, err := s.Locked(b.Context(), "copier-1000", "device"); err != nil || locked {
 			b.Fatal(locked, err)
 		}
 	}

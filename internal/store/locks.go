@@ -18,7 +18,8 @@ type Lock struct {
 
 const (
 	lockColumns = `login, since, locker, reason`
-	lockedSQL   = `SELECT EXISTS (SELECT 1 FROM login_locks WHERE login = ?)`
+	lockedSQL   = `SELECT EXISTS (SELECT 1 FROM login_locks WHERE login = ?), EXISTS (SELECT 1 FROM lockdowns
+		WHERE scope = 'login' AND name = ? OR scope = 'policy' AND name = ? OR scope = 'all')`
 )
 
 // LockLogin locks a login. One that is locked already keeps its lock as it is.
@@ -55,18 +56,22 @@ func (s *Store) UnlockLogin(ctx context.Context, login string) error {
 	return nil
 }
 
-// Locked reports whether a login is locked.
-func (s *Store) Locked(ctx context.Context, login string) (bool, error) {
-	locked, err := row(ctx, s.locked, scanBool, login)
+// Locked reports whether a login is locked, and whether a lockdown is on for it or for its policy; an empty policy is
+// none's.
+func (s *Store) Locked(ctx context.Context, login, policy string) (locked, lockdown bool, err error) {
+	both, err := row(ctx, s.locked, scanLocked, login, login, policy)
 	if err != nil {
-		return false, fmt.Errorf("lock of %q: %w", login, err)
+		return false, false, fmt.Errorf("lock of %q: %w", login, err)
 	}
-	return locked, nil
+	return both.login, both.lockdown, nil
 }
 
-func scanBool(row scanner) (is bool, err error) {
-	err = row.Scan(&is)
-	return is, err
+// keptOut says why a login may not sign in.
+type keptOut struct{ login, lockdown bool }
+
+func scanLocked(row scanner) (k keptOut, err error) {
+	err = row.Scan(&k.login, &k.lockdown)
+	return k, err
 }
 
 // Lock gives the lock of a login; an error wraps [ErrNotFound] if it has none.

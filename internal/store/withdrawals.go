@@ -16,6 +16,12 @@ const (
 	LoginLocked WithdrawalKind = "login-locked"
 	// LoginUnlocked: a login may sign in again.
 	LoginUnlocked WithdrawalKind = "login-unlocked"
+	// LockdownBegun: nobody within a scope may sign in or send.
+	LockdownBegun WithdrawalKind = "lockdown-begun"
+	// LockdownLifted: they may again.
+	LockdownLifted WithdrawalKind = "lockdown-lifted"
+	// TokensForgotten: tokens in memory of those within a scope are to be forgotten.
+	TokensForgotten WithdrawalKind = "tokens-forgotten"
 )
 
 // Withdrawal is one change of what sessions stand on. Number says which one it is, from 1; later ones have greater
@@ -23,7 +29,7 @@ const (
 type Withdrawal struct {
 	Number  int64
 	Kind    WithdrawalKind
-	Subject string // id of the password, or the login
+	Subject string // id of the password, the login, or the words of a [Scope]
 }
 
 // withdraw notes a withdrawal in the transaction that makes it.

@@ -27,6 +27,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"the last use of a password is kept", usesStamped},
 		{"text of strangers is stored safely", strangeText},
 		{"logins are locked and unlocked", locks},
+		{"lockdowns keep out those within their scope", lockdowns},
+		{"tokens are forgotten account by account", tokensForgotten},
 		{"withdrawals are told in their order", withdrawals},
 		{"sessions of the portal are found, changed and ended", portalSessions},
 		{"a sign-in to the portal comes back once", portalStates},
