@@ -44,8 +44,8 @@ type records struct {
 	seen   int // bytes of the header
 	left   int // bytes of the record that are still to come, once the header is whole
 
-	// ahead has been read and belongs to the next record. It is most often that one's header, which comes with the end of
-	// the record before it, and saves a system call; there is room for it in own.
+	// ahead has been read and not been given. It is most often the next record's header, which comes with the end of the
+	// record before it, and saves a system call; there is room for it in own. While a buffer is lent, it is what is there.
 	ahead []byte
 	own   [recordHeader]byte
 }
@@ -75,14 +75,19 @@ func (r *records) take(p []byte) int {
 	return n + m
 }
 
+// readAhead gives bytes of one record, of those that have been read already.
+func (r *records) readAhead(p []byte) int {
+	n := r.take(p[:copy(p, r.ahead)])
+	if r.ahead = r.ahead[n:]; len(r.ahead) == 0 {
+		r.ahead = nil
+	}
+	return n
+}
+
 // read gives bytes of one record, of what a function reads.
 func (r *records) read(p []byte, from func([]byte) (int, error)) (int, error) {
 	if len(r.ahead) > 0 {
-		n := r.take(p[:copy(p, r.ahead)])
-		if r.ahead = r.ahead[n:]; len(r.ahead) == 0 {
-			r.ahead = nil
-		}
-		return n, nil
+		return r.readAhead(p), nil
 	}
 	n, err := from(p[:min(len(p), r.room())])
 	if n <= 0 {

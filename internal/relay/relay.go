@@ -3,13 +3,14 @@
 //
 // The relay does not know what the bytes mean; whoever must look at them gives a [Filter] for a direction.
 //
-// It holds next to nothing for a session in which nothing moves: each direction waits for its socket on a small stack, takes
-// a buffer from a common pool, drains what has come (several TLS records into one write), writes it, gives the buffer
-// back, and leaves the next wait to a new goroutine, because the stack that TLS has grown would stay as it is for as long
-// as the session. After some seconds even that goroutine goes (on Linux; see dormitory). A slow reader stops the reading from its peer, and so holds one buffer at most.
+// It holds next to nothing for a session in which nothing moves: a direction waits for its socket, takes two buffers from a
+// common pool, reads what has come with one system call, writes it with another, however many TLS records they are, and gives
+// the buffers back. After two seconds without a byte its goroutine goes as well (on Linux; see dormitory). A slow reader
+// stops the reading from its peer, and so holds two buffers at most.
 package relay
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,9 @@ import (
 const (
 	// bufferSize is the size in bytes of the pooled buffers: eight full TLS records.
 	bufferSize = 128 << 10
+	// atOnce is how much is read from a socket at once, in bytes: what comes of it, with up to two records that TLS may
+	// hold already, fits into a buffer, and so does what TLS makes of that for the other side.
+	atOnce = bufferSize - 2*(16<<10)
 	// writeTimeout bounds one write of a buffer: a peer that takes nothing for so long is gone.
 	writeTimeout = 5 * time.Minute
 	// tailSize is how much of the end of what upstream sent is kept, in bytes: room for one closing line.
@@ -96,8 +100,8 @@ func Start(client, upstream Side, done func(Result)) {
 	_ = client.Conn.SetDeadline(time.Time{})
 	_ = upstream.Conn.SetDeadline(time.Time{})
 	r := &relay{done: done, running: 2}
-	r.up = direction{relay: r, from: client, to: upstream.Conn, sock: socket(client.Conn)}
-	r.down = direction{relay: r, from: upstream, to: client.Conn, sock: socket(upstream.Conn), keepTail: true}
+	r.up = direction{relay: r, from: client, to: upstream.Conn, sock: socket(client.Conn), sink: belowTLS(upstream.Conn)}
+	r.down = direction{relay: r, from: upstream, to: client.Conn, sock: socket(upstream.Conn), sink: belowTLS(client.Conn), keepTail: true}
 	go r.up.begin()
 	go r.down.begin()
 }
@@ -176,6 +180,8 @@ type direction struct {
 	from     Side
 	sock     *Conn // below from; nil where there is none
 	to       net.Conn
+	sink     *Conn  // below to, with TLS between; nil where there is none
+	wire     []byte // room for what TLS makes of a write; nil between two drains
 	keepTail bool
 	send     func([]byte) error // write, as a value made once; for a filter
 
@@ -197,36 +203,37 @@ func (d *direction) source() net.Conn {
 // begin moves what the side had sent ahead, and then what comes.
 func (d *direction) begin() { d.carry(d.moveAhead) }
 
-// await waits for the socket, and then moves what has come.
-func (d *direction) await() { d.carry(d.wait) }
-
 // wake moves what has come after a sleep.
 func (d *direction) wake() { d.carry(func() error { return nil }) }
 
-// errAsleep is a direction that waits without a goroutine.
-var errAsleep = errors.New("asleep")
+// errElsewhere is a direction that goes on elsewhere: it waits without a goroutine, or with a new one.
+var errElsewhere = errors.New("goes on elsewhere")
 
-// wait waits for the socket: for a while on the goroutine that it is called on, and then without one.
+// wait waits for the socket: for a while on the goroutine that it is called on, and then without one. Where that cannot be,
+// a new one waits: the stack that TLS has grown would stay as it is for as long as the session.
 func (d *direction) wait() error {
 	err := d.sock.wait(drowsy)
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
-	if sleep.put(d.sock, d.wake) {
-		return errAsleep
+	if !sleep.put(d.sock, d.wake) {
+		go d.carry(func() error { return d.sock.wait(0) })
 	}
-	return d.sock.wait(0)
+	return errElsewhere
 }
 
-// carry takes a step, moves bytes for as long as they come, and leaves the waiting for more to a goroutine with a stack of
-// its own.
+// carry takes a step, and then moves bytes and waits for more in turn.
 func (d *direction) carry(step func() error) {
-	switch err := d.contain(step); err {
-	case nil:
-		go d.await()
-	case errAsleep:
-	default:
-		d.finish(err)
+	for {
+		switch err := d.contain(step); err {
+		case nil:
+			step = d.wait
+		case errElsewhere:
+			return
+		default:
+			d.finish(err)
+			return
+		}
 	}
 }
 
@@ -281,37 +288,46 @@ func (d *direction) moveAhead() error {
 // announce, so it is always drained before a wait.
 func (d *direction) work() error {
 	for {
-		buffer := buffers.Get().(*[bufferSize]byte)
-		drained, err := d.drain(buffer[:])
-		buffers.Put(buffer)
-		if err != nil {
+		drained, err := d.drain()
+		if drained || err != nil {
 			return err
-		}
-		if drained && !d.sock.readable() {
-			return nil
 		}
 	}
 }
 
 // drain reads what has come, up to a buffer, and writes it. It reports whether nothing more had come.
-func (d *direction) drain(buffer []byte) (drained bool, err error) {
-	n := 0
-	d.sock.impatient = true
+//
+// The second buffer has what comes as TLS has it, and then what goes so.
+func (d *direction) drain() (drained bool, err error) {
+	plain, wire := buffers.Get().(*[bufferSize]byte), buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(plain)
+	defer buffers.Put(wire)
+	n, drained, err := d.read(plain[:], wire[:atOnce])
+	if n > 0 {
+		d.wire = wire[:0]
+		writeErr := d.pass(plain[:n])
+		d.wire = nil
+		if writeErr != nil {
+			return false, writeErr
+		}
+	}
+	return drained, err
+}
+
+// read fills a buffer with what has come, which is on loan to the connection's reads, and reports whether the socket
+// was left empty.
+func (d *direction) read(buffer, loan []byte) (n int, drained bool, err error) {
+	d.sock.lend(loan)
 	for n < len(buffer) && err == nil {
 		var m int
 		m, err = d.from.Conn.Read(buffer[n:])
 		n += m
 	}
-	d.sock.impatient = false
+	drained = d.sock.giveBack()
 	if _, ok := err.(errNothing); ok {
-		drained, err = true, nil
+		return n, drained, nil
 	}
-	if n > 0 {
-		if writeErr := d.pass(buffer[:n]); writeErr != nil {
-			return false, writeErr
-		}
-	}
-	return drained, err
+	return n, false, err
 }
 
 // pumpPlain moves bytes from any other connection.
@@ -345,7 +361,13 @@ func (d *direction) pass(p []byte) error {
 // write sends p on and counts it.
 func (d *direction) write(p []byte) error {
 	_ = d.to.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if d.sink != nil {
+		d.sink.gather(d.wire)
+	}
 	n, err := d.to.Write(p)
+	if d.sink != nil {
+		err = cmp.Or(d.sink.flush(), err)
+	}
 	d.moved += int64(n)
 	if err != nil {
 		d.writeFailed = true
