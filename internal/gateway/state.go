@@ -25,7 +25,7 @@ type State struct {
 // store that exists already: without the keys that belong to it, its content is lost, and new ones would hide that
 // (threat model I-42).
 func OpenState(ctx context.Context, c *config.Config) (*State, error) {
-	ring, err := openKeys(c)
+	ring, err := openKeys(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func OpenState(ctx context.Context, c *config.Config) (*State, error) {
 	return s, nil
 }
 
-func openKeys(c *config.Config) (*keys.Ring, error) {
+func openKeys(ctx context.Context, c *config.Config) (*keys.Ring, error) {
 	if _, err := os.Stat(c.KeysFile); !errors.Is(err, os.ErrNotExist) {
 		ring, err := keys.Open(c.KeysFile)
 		if err != nil || ring.Signs() {
@@ -47,7 +47,7 @@ func openKeys(c *config.Config) (*keys.Ring, error) {
 		}
 		return keys.AddSigning(c.KeysFile)
 	}
-	if store.Exists(c.Store) {
+	if store.Exists(ctx, c.Store) {
 		return nil, fmt.Errorf("the keys file %s is missing, and %s is sealed with it: bring it back from a copy; without it the store has to be moved away and everybody enrolled anew",
 			c.KeysFile, strings.TrimPrefix(c.Store, "sqlite:"))
 	}

@@ -50,7 +50,9 @@ var allowed = map[string][]string{
 	"internal/sasl":    {"internal/secret"},
 	"internal/secret":  {},
 	"internal/session": {},
-	"internal/store":   {"internal/keys"},
+	"internal/store":   {"internal/keys", "internal/secret"},
+	// A PostgreSQL server, for tests alone.
+	"internal/postgrestest": {},
 	// The suite that every engine of the store has to pass; imported by tests alone.
 	"internal/store/storetest": {"internal/store"},
 	"internal/terminal":        {},
@@ -74,6 +76,7 @@ var confined = map[string][]string{
 	"github.com/pquerna/otp":                                     {"auth/factor"},
 	"github.com/tink-crypto/tink-go":                             {"internal/keys"},
 	"github.com/pressly/goose":                                   {"internal/store"},
+	"github.com/jackc/pgx":                                       {"internal/store", "internal/postgrestest"},
 	"modernc.org/sqlite":                                         {"internal/store"},
 	"database/sql":                                               {"internal/store"},
 	"github.com/goccy/go-yaml":                                   {"internal/config"},

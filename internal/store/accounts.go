@@ -48,7 +48,7 @@ const (
 
 // Account gives an account; an error wraps [ErrNotFound] if it is not enrolled.
 func (s *Store) Account(ctx context.Context, provider, name string) (Account, error) {
-	a, err := row(ctx, s.account, scanAccount, provider, name)
+	a, err := row(ctx, s.engine, s.account, scanAccount, provider, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -83,7 +83,7 @@ func (s *Store) AccountsOf(ctx context.Context, provider, tenantID, objectID str
 func (s *Store) IdleAccounts(ctx context.Context, before, ahead time.Time, limit int) ([]Account, error) {
 	const query = `SELECT ` + accountColumns + ` FROM accounts JOIN (
 			SELECT provider AS p, tenant_id AS t, owner AS o, COALESCE(MAX(saved), 0) AS last FROM token_caches GROUP BY provider, tenant_id, owner
-		) ON p = provider AND t = tenant_id AND o = object_id
+		) AS idle ON p = provider AND t = tenant_id AND o = object_id
 		WHERE state = ? AND (last < ? OR last > ?) ORDER BY last > ?, last, provider, name LIMIT ?`
 	idle, err := rows(ctx, s.reader, scanAccount, query, string(OK), millis(before), millis(ahead), millis(ahead), limit)
 	if err != nil {
@@ -111,6 +111,10 @@ func (s *Store) SetStanding(ctx context.Context, provider, name string, now Stan
 // another person's, all that was kept of them, unless another account is theirs.
 func (s *Store) SaveEnrolment(ctx context.Context, a Account, key TokenCacheKey, content []byte) error {
 	err := s.inTransaction(ctx, func(tx *sql.Tx) error {
+		// Two enrolments may be about the same account or the same person, and each looks for what the other changes.
+		if err := s.engine.serialise(ctx, tx, "enrolment", a.Provider); err != nil {
+			return err
+		}
 		before, err := scanAccount(tx.QueryRowContext(ctx, accountSQL, a.Provider, a.Name))
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("the enrolment before: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // maxGroup is how many changes share one commit at most.
@@ -20,8 +21,10 @@ type pending struct {
 
 // committer puts the changes of many callers into one transaction: one sync of the disk carries all of them, which is
 // what makes a queue fast that syncs before it answers. While one transaction is on its way, the next one gathers.
+//
+// Where the engine has many writers, each change is committed on its own.
 type committer struct {
-	store   *Store
+	engine  engine
 	changes chan pending
 	stop    chan struct{}
 	closing sync.Once
@@ -50,9 +53,11 @@ func (s *Store) FailWith(f func(Step) error) {
 	s.committer.faults = f
 }
 
-func newCommitter(s *Store) *committer {
-	c := &committer{store: s, changes: make(chan pending), stop: make(chan struct{})}
-	c.wait.Go(c.run)
+func newCommitter(e engine) *committer {
+	c := &committer{engine: e, changes: make(chan pending), stop: make(chan struct{})}
+	if e.grouped() {
+		c.wait.Go(c.run)
+	}
 	return c
 }
 
@@ -67,10 +72,13 @@ var errStoreClosed = errors.New("the store is closed")
 // commit runs do in a transaction that it may share with other callers, and returns once that is committed: on the disk,
 // if durable; otherwise with the operating system, which forgets it only when the machine loses its power.
 //
-// do may run in no transaction at all when the store is closed. It must not block.
+// do may run in no transaction at all when the store is closed, or more than once. It must not block.
 func (s *Store) commit(ctx context.Context, durable bool, do func(context.Context, *sql.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if !s.engine.grouped() {
+		return s.committer.alone(ctx, durable, do)
 	}
 	own := pending{do: do, durable: durable, done: make(chan error, 1)}
 	select {
@@ -116,7 +124,7 @@ func (c *committer) commitGroup(group []pending) {
 	for _, change := range group {
 		durable = durable || change.durable
 	}
-	err := c.store.onWriter(context.Background(), durable, func(ctx context.Context, tx *sql.Tx) error {
+	err := c.engine.transact(context.Background(), durable, func(ctx context.Context, tx *sql.Tx) error {
 		for i, change := range group {
 			errs[i] = c.isolated(ctx, tx, change)
 		}
@@ -131,6 +139,24 @@ func (c *committer) commitGroup(group []pending) {
 	for i, change := range group {
 		change.done <- errors.Join(errs[i], err)
 	}
+}
+
+// loneTimeout bounds a change that is committed on its own: the connection to the database may hang.
+const loneTimeout = 30 * time.Second
+
+// alone commits one change. Once begun it goes on when ctx ends: whoever has begun a change has to know what became of it.
+func (c *committer) alone(ctx context.Context, durable bool, do func(context.Context, *sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loneTimeout)
+	defer cancel()
+	return c.engine.transact(ctx, durable, func(ctx context.Context, tx *sql.Tx) error {
+		if err := c.fault(StepWrite); err != nil {
+			return err
+		}
+		if err := do(ctx, tx); err != nil || !durable {
+			return err
+		}
+		return c.fault(StepSync)
+	})
 }
 
 // isolated runs one change within a savepoint.
@@ -168,7 +194,7 @@ func (c *committer) failed() {
 	c.mu.Lock()
 	c.generation++
 	c.mu.Unlock()
-	_ = c.store.onWriter(context.Background(), true, func(ctx context.Context, tx *sql.Tx) error {
+	_ = c.engine.transact(context.Background(), true, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE facts SET value = value WHERE name = ?`, ringFact)
 		return err
 	})

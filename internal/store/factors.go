@@ -35,8 +35,14 @@ func (s *Store) AddFactor(ctx context.Context, f Factor, first bool) (added bool
 	if err == nil {
 		const insert = `INSERT INTO factors (` + factorColumns + `) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 			WHERE NOT (? AND EXISTS (SELECT 1 FROM factors WHERE tenant_id = ? AND object_id = ?))`
-		added, err = affected(s.writer.ExecContext(ctx, insert, f.ID, f.TenantID, f.ObjectID, f.Method, printable(f.Name),
-			millis(f.Created), millis(f.Used), f.Counter, f.Handle, sealed, first, f.TenantID, f.ObjectID))
+		err = s.inTransaction(ctx, func(tx *sql.Tx) (err error) {
+			if err := s.engine.serialise(ctx, tx, "factors", f.TenantID, f.ObjectID); err != nil {
+				return err
+			}
+			added, err = affected(tx.ExecContext(ctx, insert, f.ID, f.TenantID, f.ObjectID, f.Method, printable(f.Name),
+				millis(f.Created), millis(f.Used), f.Counter, f.Handle, sealed, first, f.TenantID, f.ObjectID))
+			return err
+		})
 	}
 	if err != nil {
 		return false, fmt.Errorf("adding a factor of %s in tenant %s: %w", f.ObjectID, f.TenantID, err)

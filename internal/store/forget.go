@@ -11,6 +11,9 @@ import (
 // running gateways is [Store.TellForgotten]'s. The error wraps [ErrNotFound] if the account is not enrolled.
 func (s *Store) ForgetTokens(ctx context.Context, provider, name, reason string, now time.Time) error {
 	err := s.inTransaction(ctx, func(tx *sql.Tx) error {
+		if err := s.engine.serialise(ctx, tx, "enrolment", provider); err != nil {
+			return err
+		}
 		const mark = `UPDATE accounts SET state = ?, reason = ?, since = ?, asked = 0, retry_at = NULL WHERE provider = ? AND name = ?`
 		found, err := affected(tx.ExecContext(ctx, mark, string(NeedsSignIn), printable(reason), now.UnixMilli(), provider, name))
 		switch {
@@ -40,7 +43,7 @@ func (s *Store) ForgetApplicationTokens(ctx context.Context, provider, kind stri
 
 // TellForgotten has running gateways forget the tokens that they hold in memory for those within a scope.
 func (s *Store) TellForgotten(ctx context.Context, scope Scope) error {
-	err := s.inTransaction(ctx, func(tx *sql.Tx) error { return withdraw(ctx, tx, TokensForgotten, scope.String()) })
+	err := s.inTransaction(ctx, func(tx *sql.Tx) error { return s.withdraw(ctx, tx, TokensForgotten, scope.String()) })
 	if err != nil {
 		return fmt.Errorf("having tokens forgotten: %w", err)
 	}

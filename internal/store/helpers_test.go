@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"postern/internal/keys"
+	"postern/internal/postgrestest"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgrestest.Suite{M: m}) }
 
 func newRing(t testing.TB) *keys.Ring {
 	t.Helper()

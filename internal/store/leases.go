@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -17,11 +16,10 @@ func (s *Store) TakeLease(ctx context.Context, key TokenCacheKey, holder string,
 		WHERE token_leases.holder = excluded.holder OR token_leases.expires <= ? OR token_leases.expires > ?`
 	var taken bool
 	err := s.inTurn(ctx, func() error {
-		return s.unsynced(ctx, func(conn *sql.Conn) (err error) {
-			taken, err = affected(conn.ExecContext(ctx, take, key.Provider, key.TenantID, key.Owner, key.Kind, holder, millis(now.Add(life)),
-				millis(now), millis(now.Add(2*life))))
-			return err
-		})
+		var err error
+		taken, err = affected(s.engine.hasty(ctx, take, key.Provider, key.TenantID, key.Owner, key.Kind, holder, millis(now.Add(life)),
+			millis(now), millis(now.Add(2*life))))
+		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("lease of token cache %s: %w", key, err)
@@ -33,10 +31,8 @@ func (s *Store) TakeLease(ctx context.Context, key TokenCacheKey, holder string,
 func (s *Store) ReleaseLease(ctx context.Context, key TokenCacheKey, holder string) error {
 	const release = `DELETE FROM token_leases WHERE provider = ? AND tenant_id = ? AND owner = ? AND kind = ? AND holder = ?`
 	err := s.inTurn(ctx, func() error {
-		return s.unsynced(ctx, func(conn *sql.Conn) error {
-			_, err := conn.ExecContext(ctx, release, key.Provider, key.TenantID, key.Owner, key.Kind, holder)
-			return err
-		})
+		_, err := s.engine.hasty(ctx, release, key.Provider, key.TenantID, key.Owner, key.Kind, holder)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("releasing the lease of token cache %s: %w", key, err)

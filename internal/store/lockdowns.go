@@ -61,7 +61,7 @@ func (s *Store) BeginLockdowns(ctx context.Context, all ...Lockdown) error {
 		for _, l := range all {
 			isNew, err := affected(tx.ExecContext(ctx, insert, string(l.Kind), l.Name, millis(l.Since), printable(l.By), printable(l.Reason)))
 			if err == nil && isNew {
-				err = withdraw(ctx, tx, LockdownBegun, l.Scope.String())
+				err = s.withdraw(ctx, tx, LockdownBegun, l.Scope.String())
 			}
 			if err != nil {
 				return err
@@ -85,7 +85,7 @@ func (s *Store) LiftLockdown(ctx context.Context, scope Scope) error {
 		case !found:
 			return ErrNotFound
 		}
-		return withdraw(ctx, tx, LockdownLifted, scope.String())
+		return s.withdraw(ctx, tx, LockdownLifted, scope.String())
 	})
 	if err != nil {
 		return fmt.Errorf("lifting the lockdown of %s: %w", scope, err)

@@ -30,7 +30,7 @@ func (s *Store) LockLogin(ctx context.Context, l Lock) error {
 		if err != nil || !isNew {
 			return err
 		}
-		return withdraw(ctx, tx, LoginLocked, l.Login)
+		return s.withdraw(ctx, tx, LoginLocked, l.Login)
 	})
 	if err != nil {
 		return fmt.Errorf("locking %q: %w", l.Login, err)
@@ -48,7 +48,7 @@ func (s *Store) UnlockLogin(ctx context.Context, login string) error {
 		case !found:
 			return ErrNotFound
 		}
-		return withdraw(ctx, tx, LoginUnlocked, login)
+		return s.withdraw(ctx, tx, LoginUnlocked, login)
 	})
 	if err != nil {
 		return fmt.Errorf("unlocking %q: %w", login, err)
@@ -59,7 +59,7 @@ func (s *Store) UnlockLogin(ctx context.Context, login string) error {
 // Locked reports whether a login is locked, and whether a lockdown is on for it or for its policy; an empty policy is
 // none's.
 func (s *Store) Locked(ctx context.Context, login, policy string) (locked, lockdown bool, err error) {
-	both, err := row(ctx, s.locked, scanLocked, login, login, policy)
+	both, err := row(ctx, s.engine, s.locked, scanLocked, login, login, policy)
 	if err != nil {
 		return false, false, fmt.Errorf("lock of %q: %w", login, err)
 	}

@@ -33,6 +33,9 @@ func scanPace(row scanner) (p Pace, err error) {
 // there is none, and gives the new one; one without Connections is removed.
 func (s *Store) ChangePace(ctx context.Context, mailbox string, f func(Pace) Pace) error {
 	err := s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) error {
+		if err := s.engine.serialise(ctx, tx, "pace", mailbox); err != nil {
+			return err
+		}
 		pace, err := scanPace(tx.QueryRowContext(ctx, `SELECT `+paceColumns+` FROM submission_paces WHERE mailbox = ?`, mailbox))
 		if errors.Is(err, sql.ErrNoRows) {
 			pace, err = Pace{Mailbox: mailbox}, nil

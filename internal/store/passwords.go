@@ -1,12 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -68,7 +70,7 @@ func (s *Store) AddPassword(ctx context.Context, p Password, hash []byte) error 
 	const insert = `INSERT INTO app_passwords
 		(id, login, label, protocols, networks, legacy_tls, read_only, created, expires, hash, evidence, used_from, used_client)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '')`
-	_, err = s.writer.ExecContext(ctx, insert, p.ID, p.Login, p.Label, protocols, networks, p.LegacyTLS, p.ReadOnly,
+	_, err = s.writer.ExecContext(ctx, insert, p.ID, p.Login, p.Label, protocols, networks, flag(p.LegacyTLS), flag(p.ReadOnly),
 		millis(p.Created), millis(p.Expires), hash, evidence)
 	if err != nil {
 		return fmt.Errorf("app password %q: %w", p.ID, err)
@@ -85,7 +87,7 @@ const (
 // PasswordByHash finds the password under one of the hashes; also one that is expired or revoked.
 func (s *Store) PasswordByHash(ctx context.Context, hashes [][]byte) (p Password, found bool, err error) {
 	for _, hash := range hashes {
-		p, err = row(ctx, s.passwordByHash, scanPassword, hash)
+		p, err = row(ctx, s.engine, s.passwordByHash, scanPassword, hash)
 		if err == nil {
 			return p, true, nil
 		}
@@ -151,7 +153,7 @@ func (s *Store) RevokePassword(ctx context.Context, id string, at time.Time) err
 		case !found:
 			return ErrNotFound
 		}
-		return withdraw(ctx, tx, PasswordRevoked, id)
+		return s.withdraw(ctx, tx, PasswordRevoked, id)
 	})
 	if err != nil {
 		return fmt.Errorf("revoking app password %q: %w", id, err)
@@ -164,6 +166,8 @@ func (s *Store) RevokePassword(ctx context.Context, id string, at time.Time) err
 func (s *Store) StampUses(ctx context.Context, uses []Use) error {
 	const update = `UPDATE app_passwords SET used_at = ?, used_from = ?, used_client = ?
 		WHERE id = ? AND (used_at IS NULL OR used_at <= ?)`
+	// Several gateways note uses of the same passwords: in one order, so that none waits for another in a circle.
+	uses = slices.SortedStableFunc(slices.Values(uses), func(a, b Use) int { return cmp.Compare(a.ID, b.ID) })
 	err := s.inTransaction(ctx, func(tx *sql.Tx) error {
 		for _, use := range uses {
 			from := ""

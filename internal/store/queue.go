@@ -92,6 +92,9 @@ func (s *Store) Enqueue(ctx context.Context, m QueuedMessage, last []Part, gener
 		if err := insertParts(ctx, tx, m.ID, parts); err != nil {
 			return err
 		}
+		if err := complete(ctx, tx, m, len(last)); err != nil {
+			return err
+		}
 		return insertQueued(ctx, tx, m, sealed)
 	})
 	if err != nil {
@@ -198,7 +201,7 @@ type QueueCount struct {
 
 // QueueCounts sums up the queue by mailbox and state.
 func (s *Store) QueueCounts(ctx context.Context) ([]QueueCount, error) {
-	const query = `SELECT mailbox, state, COUNT(*), SUM(size), MIN(accepted) FROM queue_messages GROUP BY mailbox, state ORDER BY mailbox, state`
+	const query = `SELECT mailbox, state, COUNT(*), CAST(SUM(size) AS BIGINT), MIN(accepted) FROM queue_messages GROUP BY mailbox, state ORDER BY mailbox, state`
 	found, err := rows(ctx, s.reader, func(row scanner) (c QueueCount, err error) {
 		var oldest sql.NullInt64
 		err = row.Scan(&c.Mailbox, &c.State, &c.Messages, &c.Bytes, &oldest)

@@ -61,6 +61,22 @@ func insertParts(ctx context.Context, tx *sql.Tx, message string, sealed []Part)
 	return nil
 }
 
+// complete makes sure that all parts of a message are there: those that were written before without a sync are lost when
+// the server of the database falls.
+func complete(ctx context.Context, tx *sql.Tx, m QueuedMessage, last int) error {
+	if m.Parts == last {
+		return nil
+	}
+	var there int
+	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM queue_parts WHERE message = ?`, m.ID).Scan(&there); err != nil {
+		return err
+	}
+	if there != m.Parts {
+		return fmt.Errorf("%d of its %d parts are there: the database has lost what was written", there, m.Parts)
+	}
+	return nil
+}
+
 // ErrDamaged is wrapped by the error of a part that is missing, or does not open: it was changed, or belongs elsewhere.
 var ErrDamaged = errors.New("the message is damaged")
 

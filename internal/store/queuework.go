@@ -55,10 +55,11 @@ func (s *Store) DueLogins(ctx context.Context, mailbox string, now time.Time, fu
 
 // Claim takes the message of a login in a mailbox that has been due longest for a node; the id is empty if there is none.
 func (s *Store) Claim(ctx context.Context, mailbox, login, node string, now time.Time, furthest time.Duration) (id string, err error) {
-	const claim = `UPDATE queue_messages SET node = ? WHERE id = (SELECT id FROM queue_messages
+	claim := `UPDATE queue_messages SET node = ? WHERE id = (SELECT id FROM queue_messages
 		WHERE mailbox = ? AND login = ? AND state = 'waiting' AND (next_try <= ? OR next_try > ?) AND node IS NULL
-		ORDER BY next_try, accepted, id LIMIT 1) AND node IS NULL RETURNING id`
+		ORDER BY next_try, accepted, id LIMIT 1` + s.engine.skipLocked() + `) AND node IS NULL RETURNING id`
 	err = s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) error {
+		id = ""
 		err := tx.QueryRowContext(ctx, claim, node, mailbox, login, now.UnixMilli(), now.Add(furthest).UnixMilli()).Scan(&id)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -123,7 +124,7 @@ func (s *Store) Advance(ctx context.Context, id, node string, p Progress) error 
 	}
 	err := s.commit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
 		if !p.Done || len(p.Reports) > 0 {
-			if own, err := claimedBy(ctx, tx, id, node); err != nil || !own {
+			if own, err := s.claimedBy(ctx, tx, id, node); err != nil || !own {
 				return errors.Join(err, ErrTaken)
 			}
 		}
@@ -147,11 +148,14 @@ func (s *Store) Advance(ctx context.Context, id, node string, p Progress) error 
 	return nil
 }
 
-// claimedBy reports whether a node has taken a message; an empty one stands for none.
-func claimedBy(ctx context.Context, tx *sql.Tx, id, node string) (own bool, err error) {
-	const query = `SELECT EXISTS (SELECT 1 FROM queue_messages WHERE id = ? AND COALESCE(node, '') = ?)`
-	err = tx.QueryRowContext(ctx, query, id, node).Scan(&own)
-	return own, err
+// claimedBy reports whether a node has taken a message, which nobody can change then until the transaction ends.
+func (s *Store) claimedBy(ctx context.Context, tx *sql.Tx, id, node string) (own bool, err error) {
+	var taken sql.NullString
+	err = tx.QueryRowContext(ctx, `SELECT node FROM queue_messages WHERE id = ?`+s.engine.lockRows(), id).Scan(&taken)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return taken.Valid && taken.String == node, err
 }
 
 func deleteQueued(ctx context.Context, tx *sql.Tx, id string) error {
@@ -257,7 +261,7 @@ func (s *Store) DropQueued(ctx context.Context, id string) error {
 func (s *Store) idle(ctx context.Context, id string, do func(context.Context, *sql.Tx) error) error {
 	err := s.commit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
 		var node sql.NullString
-		switch err := tx.QueryRowContext(ctx, `SELECT node FROM queue_messages WHERE id = ?`, id).Scan(&node); {
+		switch err := tx.QueryRowContext(ctx, `SELECT node FROM queue_messages WHERE id = ?`+s.engine.lockRows(), id).Scan(&node); {
 		case errors.Is(err, sql.ErrNoRows):
 			return ErrNotFound
 		case err != nil:
@@ -289,7 +293,9 @@ func (s *Store) DeferDue(ctx context.Context, mailbox, login string, now time.Ti
 	for len(all) > 0 && err == nil {
 		group := all[:min(len(all), maxGroup)]
 		all = all[len(group):]
+		var put int
 		err = s.commit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
+			put = 0
 			for _, d := range group {
 				wait := delay(d.id, d.tries)
 				p := Progress{Try: try, State: Waiting, Reason: try.Reply, NextTry: now.Add(wait), Wait: wait, Counts: true}
@@ -298,11 +304,14 @@ func (s *Store) DeferDue(ctx context.Context, mailbox, login string, now time.Ti
 					return err
 				}
 				if own {
-					n++
+					put++
 				}
 			}
 			return nil
 		})
+		if err == nil {
+			n += put
+		}
 	}
 	if err != nil {
 		return n, fmt.Errorf("putting off the messages of %s: %w", login, err)

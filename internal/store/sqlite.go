@@ -4,22 +4,19 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+	"time"
+
+	"postern/internal/keys"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver named sqlite
 )
-
-//go:embed migrations/sqlite/*.sql
-var sqliteFiles embed.FS
 
 const (
 	// sqliteReaders is how many reads run at the same time at most.
@@ -33,83 +30,76 @@ const (
 	sqliteReader = sqlitePragmas + "&_pragma=query_only(1)"
 )
 
-// sqlitePath gives the file that a DSN names. Its errors do not repeat the DSN: those of other engines hold passwords.
-func sqlitePath(dsn string) (string, error) {
-	path, ok := strings.CutPrefix(dsn, "sqlite:")
-	switch {
-	case !ok:
-		return "", errors.New("store: this version of Postern keeps its state in SQLite only: write sqlite:FILE")
-	case path == "" || strings.HasPrefix(path, ":"): // :memory: is gone with the process
-		return "", errors.New("store: it names no file: write sqlite:FILE")
+// sqlite is the engine for one machine: a file. It has one writer, so that transactions run one after the other anyway.
+type sqlite struct {
+	path  string
+	began time.Time // for a clock that nobody sets while the process runs
+	pools           // the writer has one connection: writers wait for each other there and not in the database
+}
+
+// newSQLite gives the engine for a file.
+func newSQLite(path string) (*sqlite, error) {
+	if path == "" || strings.HasPrefix(path, ":") { // :memory: is gone with the process
+		return nil, errors.New("store: it names no file: write sqlite:FILE")
 	}
-	return filepath.Clean(path), nil
+	return &sqlite{path: filepath.Clean(path), began: time.Now()}, nil
 }
 
-// sqliteExists reports whether there is a database, or there may be.
-func sqliteExists(path string) bool {
-	info, err := os.Stat(path)
-	if err != nil {
-		return !errors.Is(err, fs.ErrNotExist)
-	}
-	return info.Size() > 0
-}
+func (e *sqlite) String() string              { return fmt.Sprintf("%q", e.path) }
+func (e *sqlite) exists(context.Context) bool { return sqliteExists(e.path) }
+func (e *sqlite) lockRows() string            { return "" }
+func (e *sqlite) skipLocked() string          { return "" }
+func (e *sqlite) grouped() bool               { return true }
+func (e *sqlite) turns() int                  { return 1 }
+func (e *sqlite) now() time.Time              { return e.began.Add(time.Since(e.began)) }
 
-// sqliteURI gives the driver's name for a file. Without escaping, a question mark in its name would begin the options.
-func sqliteURI(path, options string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + options
-}
+func (e *sqlite) serialise(context.Context, *sql.Tx, ...string) error { return nil }
 
-// openSQLite opens, makes and migrates a database. Other processes that open it at the same time wait.
-func (s *Store) openSQLite(ctx context.Context, path string) error {
-	folder := filepath.Dir(path)
+// open opens, makes and migrates a database. Other processes that open it at the same time wait.
+func (e *sqlite) open(ctx context.Context, ring *keys.Ring) (pools, error) {
+	folder := filepath.Dir(e.path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
+		return pools{}, err
 	}
 	unlock, err := lockFolder(folder)
 	if err != nil {
-		return fmt.Errorf("locking its folder: %w", err)
+		return pools{}, fmt.Errorf("locking its folder: %w", err)
 	}
 	defer unlock()
-	current, err := s.inspectSQLite(ctx, path)
+	current, err := e.inspect(ctx, ring)
 	if err != nil {
-		return err
+		return pools{}, err
 	}
-	if s.writer, err = sql.Open("sqlite", sqliteURI(path, sqliteWriter)); err != nil {
-		return err
+	if e.writer, err = sql.Open("sqlite", sqliteURI(e.path, sqliteWriter)); err != nil {
+		return pools{}, err
 	}
-	s.writer.SetMaxOpenConns(1)
+	e.writer.SetMaxOpenConns(1)
 	if !current {
-		if err := migrate(ctx, goose.DialectSQLite3, s.writer, sqliteMigrations()); err != nil {
-			return err
+		if err := migrate(ctx, goose.DialectSQLite3, e.writer, migrationsOf("sqlite")); err != nil {
+			return pools{}, err
 		}
 	}
-	if err := s.claim(ctx); err != nil {
-		return err
+	if err := claim(ctx, e.writer, ring); err != nil {
+		return pools{}, err
 	}
-	if s.reader, err = sql.Open("sqlite", sqliteURI(path, sqliteReader)); err != nil {
-		return err
+	if e.reader, err = sql.Open("sqlite", sqliteURI(e.path, sqliteReader)); err != nil {
+		return pools{}, err
 	}
-	s.reader.SetMaxOpenConns(sqliteReaders)
-	s.reader.SetMaxIdleConns(sqliteReaders)
-	return nil
+	e.reader.SetMaxOpenConns(sqliteReaders)
+	e.reader.SetMaxIdleConns(sqliteReaders)
+	return e.pools, nil
 }
 
-func sqliteMigrations() fs.FS {
-	migrations, err := fs.Sub(sqliteFiles, "migrations/sqlite")
-	if err != nil {
-		panic(err) // the folder is part of the program
-	}
-	return migrations
-}
+func (e *sqlite) close() error { return e.pools.close() }
 
-// inspectSQLite looks at the file before anything is changed: who may use it, whose it is, and how new. Where there is
-// none it makes an empty one. current reports that it needs no migration.
-func (s *Store) inspectSQLite(ctx context.Context, path string) (current bool, err error) {
-	if !sqliteExists(path) {
-		return false, createPrivate(path)
+// inspect looks at the file before anything is changed: who may use it, whose it is, and how new. Where there is none it
+// makes an empty one. current reports that it needs no migration.
+func (e *sqlite) inspect(ctx context.Context, ring *keys.Ring) (current bool, err error) {
+	if !sqliteExists(e.path) {
+		return false, createPrivate(e.path)
 	}
 	// SQLite gives the two files of the write-ahead log the mode of the database.
-	for _, file := range []string{path, path + "-wal", path + "-shm"} {
+	for _, file := range []string{e.path, e.path + "-wal", e.path + "-shm"} {
 		if err := checkPrivate(file); err != nil {
 			return false, err
 		}
@@ -117,66 +107,48 @@ func (s *Store) inspectSQLite(ctx context.Context, path string) (current bool, e
 	// Reading a database in WAL mode makes the two files of the log where they are missing, which would be a change. They
 	// are missing when nobody has the database open; and nobody opens it while its folder is locked.
 	options := sqlitePragmas + "&mode=ro"
-	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(e.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
 		options += "&immutable=1"
 	}
-	db, err := sql.Open("sqlite", sqliteURI(path, options))
+	db, err := sql.Open("sqlite", sqliteURI(e.path, options))
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	return s.inspect(ctx, db)
-}
-
-// inspect checks the schema's version and the ring, reading only.
-func (s *Store) inspect(ctx context.Context, db *sql.DB) (current bool, err error) {
-	var tables, migrated int
-	const count = `SELECT COUNT(*), COALESCE(SUM(name = '` + versionTable + `'), 0) FROM sqlite_master WHERE type = 'table'`
-	if err := db.QueryRowContext(ctx, count).Scan(&tables, &migrated); err != nil {
-		return false, err
-	}
-	if migrated == 0 {
-		if tables > 0 {
-			return false, errors.New("it is not a database of Postern: name another file")
-		}
-		return false, nil // made by a process that died before it could migrate
-	}
-	version, err := schemaVersion(ctx, db)
-	if err != nil {
-		return false, err
-	}
-	newest, err := newestVersion(sqliteMigrations())
-	if err != nil {
-		return false, err
-	}
-	if version > newest {
-		return false, fmt.Errorf("its schema is version %d, and this program knows versions up to %d: use a newer Postern; nothing was changed", version, newest)
-	}
-	if version == 0 {
-		return false, nil
-	}
-	var id string
-	switch err := db.QueryRowContext(ctx, ringSQL, ringFact).Scan(&id); {
-	case errors.Is(err, sql.ErrNoRows):
-		return version == newest, nil // made by a process that died before it could claim it
-	case err != nil:
-		return false, err
-	}
-	return version == newest, belongs(id, s.ring)
+	const tables = `SELECT COUNT(*), COALESCE(SUM(name = ?), 0) FROM sqlite_master WHERE type = 'table'`
+	return inspect(ctx, db, tables, migrationsOf("sqlite"), ring)
 }
 
 // pointRead gives the context for a read of one row by its key. An ended context ends it before it begins, and not
 // while it runs: a read of SQLite that can be cancelled costs two goroutines and twice the time (20 µs become 38), and
 // there is nothing to wait for, since readers do not wait for writers.
-func pointRead(ctx context.Context) (context.Context, error) {
+func (e *sqlite) pointRead(ctx context.Context) (context.Context, error) {
 	return context.WithoutCancel(ctx), ctx.Err()
 }
 
-// unsynced runs do on the writer's connection, whose commits need not be on the disk when it returns: for what is worth
-// nothing after a loss of power. In WAL mode such a commit costs no sync (pragma synchronous), which takes some milliseconds.
-func (s *Store) unsynced(ctx context.Context, do func(*sql.Conn) error) (err error) {
-	conn, err := s.writer.Conn(ctx)
+// transact runs do in a transaction of the writer. One that is not durable is not synced: it survives the end of the
+// process, and the next durable one carries it to the disk.
+func (e *sqlite) transact(ctx context.Context, durable bool, do func(context.Context, *sql.Tx) error) (err error) {
+	if durable {
+		return oneTransaction(ctx, e.writer, do)
+	}
+	return e.unsynced(ctx, func(conn *sql.Conn) error { return oneTransaction(ctx, conn, do) })
+}
+
+// hasty runs a statement whose commit is not synced.
+func (e *sqlite) hasty(ctx context.Context, query string, arguments ...any) (result sql.Result, err error) {
+	err = e.unsynced(ctx, func(conn *sql.Conn) error {
+		result, err = conn.ExecContext(ctx, query, arguments...)
+		return err
+	})
+	return result, err
+}
+
+// unsynced runs do on the writer's connection, whose commits need not be on the disk when it returns. In WAL mode such a
+// commit costs no sync (pragma synchronous), which takes some milliseconds.
+func (e *sqlite) unsynced(ctx context.Context, do func(*sql.Conn) error) (err error) {
+	conn, err := e.writer.Conn(ctx)
 	if err != nil {
 		return err
 	}
@@ -191,74 +163,4 @@ func (s *Store) unsynced(ctx context.Context, do func(*sql.Conn) error) (err err
 		}
 	}()
 	return do(conn)
-}
-
-// createPrivate makes an empty file, which SQLite takes for a new database, so that it has the right mode from the start.
-func createPrivate(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Chmod(0o600), f.Close())
-}
-
-// checkPrivate gives an error if others than its owner can use a file. It does not open it: closing it would release the
-// locks that this process has on it through SQLite (fcntl(2)).
-func checkPrivate(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is not a regular file", path)
-	case info.Mode().Perm()&^0o600 != 0:
-		return fmt.Errorf("the mode of %s is %04o, so that others than its owner can use it: chmod 600 it", path, info.Mode().Perm())
-	}
-	return nil
-}
-
-// lockFolder keeps other processes from opening a store in the same folder until unlock is called.
-func lockFolder(folder string) (unlock func(), err error) {
-	f, err := os.Open(folder)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() { _ = f.Close() }, nil
-}
-
-// onWriter runs do in a transaction of the writer. One that is not durable is not synced: it survives the end of the
-// process, and the next durable one carries it to the disk.
-func (s *Store) onWriter(ctx context.Context, durable bool, do func(context.Context, *sql.Tx) error) (err error) {
-	conn, err := s.writer.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	if !durable {
-		if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = NORMAL"); err != nil {
-			return err
-		}
-		defer func() {
-			_, full := conn.ExecContext(ctx, "PRAGMA synchronous = FULL")
-			err = errors.Join(err, full)
-		}()
-	}
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := do(ctx, tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
 }

@@ -79,7 +79,7 @@ func change(t *testing.T, path string, statements ...string) {
 
 func TestOpenRefusesAndChangesNothing(t *testing.T) {
 	newer := fmt.Sprintf(`INSERT INTO %s (version_id, is_applied) VALUES (99, 1)`, versionTable)
-	newest, err := newestVersion(sqliteMigrations())
+	newest, err := newestVersion(migrationsOf("sqlite"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +190,14 @@ func TestExists(t *testing.T) {
 	path := database(t)
 	check := func(what, dsn string, want bool) {
 		t.Helper()
-		if got := Exists(dsn); got != want {
+		if got := Exists(t.Context(), dsn); got != want {
 			t.Errorf("%s: got %v, want %v", what, got, want)
 		}
 	}
 	check("nothing", "sqlite:"+path, false)
 	check("no folder", "sqlite:"+filepath.Join(path, "deeper", "postern.db"), false)
-	check("another engine", "postgres://db.example/postern", false)
+	check("another engine", "mysql://db.example/postern", false)
+	check("a server that does not answer", "postgres:///postern?host="+t.TempDir(), true)
 	makeAt(t, path, newRing(t))
 	check("a database", "sqlite:"+path, true)
 	check("a file for a folder", "sqlite:"+filepath.Join(path, "postern.db"), true)
@@ -208,8 +209,9 @@ func TestOpenRefusesOtherNames(t *testing.T) {
 		"postern.db":      "sqlite:FILE",
 		"sqlite:":         "no file",
 		"sqlite::memory:": "no file",
-		"postgres://u:hunter2@db.example/postern": "SQLite only",
-		"host=db.example password=hunter2":        "SQLite only",
+		"postgres://u:hunter2@db.example/postern":          "a password in its URL",
+		"postgres://u@db.example/postern?password=hunter2": "a password in its URL",
+		"host=db.example password=hunter2":                 "postgres://USER@HOST",
 	} {
 		_, err := Open(t.Context(), dsn, newRing(t))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
@@ -276,8 +278,11 @@ func TestTransactionsLockAsTheyBegin(t *testing.T) {
 func TestRingIsCheckedReadingOnly(t *testing.T) {
 	path := database(t)
 	makeAt(t, path, newRing(t))
-	other := &Store{ring: newRing(t)}
-	if _, err := other.inspectSQLite(t.Context(), path); err == nil || !strings.Contains(err.Error(), "keys of ring") {
+	other, err := newSQLite(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.inspect(t.Context(), newRing(t)); err == nil || !strings.Contains(err.Error(), "keys of ring") {
 		t.Errorf("got %v, want an error about the ring", err)
 	}
 }
@@ -309,7 +314,7 @@ func TestOldSchemaIsMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := goose.NewProvider(goose.DialectSQLite3, db, sqliteMigrations(),
+	old, err := goose.NewProvider(goose.DialectSQLite3, db, migrationsOf("sqlite"),
 		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		t.Fatal(err)
@@ -346,7 +351,7 @@ func TestLeasesLeaveTheWriterSynced(t *testing.T) {
 		},
 		"released": func() error { return s.ReleaseLease(t.Context(), TokenCacheKey{}, "a") },
 		"failed": func() error {
-			return s.unsynced(ended, func(conn *sql.Conn) error {
+			return s.engine.(*sqlite).unsynced(ended, func(conn *sql.Conn) error {
 				cancel()
 				_, err := conn.ExecContext(ended, `SELECT 1`)
 				if err == nil {

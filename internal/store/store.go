@@ -1,13 +1,15 @@
-// Package store is the gateway's persistent state: app passwords, locks, accounts and their token caches, in one SQL database.
+// Package store is the gateway's persistent state: app passwords, locks, accounts and their token caches, the queue and its
+// limits, in one SQL database.
 //
 // Rows hold no secret in the clear: of an app password there is a keyed hash, and token caches are sealed. Both keys are
 // in a [keys.Ring] outside the database; the database remembers which ring it belongs to and does not open with another.
 //
-// The methods and their SQL are for every engine. What only one engine knows is in the file of its name: SQLite, for now.
-// Package storetest says what an engine has to do. Migrations are embedded, one folder for each engine, and run when a
-// store is opened; a database that a newer program has migrated is left alone.
+// The methods and their SQL are for every engine. What only one engine knows is in the files of its name: SQLite, for one
+// machine, and PostgreSQL, which several gateways can share. Package storetest says what an engine has to do. Migrations are
+// embedded, one folder for each engine with the same numbers, and run when a store is opened; a database that a newer
+// program has migrated is left alone.
 //
-// A store may be open in several processes on one machine: a gateway and a command of the administrator.
+// A store may be open in several processes at the same time: gateways, and commands of the administrator.
 package store
 
 import (
@@ -15,6 +17,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"postern/internal/keys"
 )
@@ -27,8 +30,8 @@ var ErrNotFound = errors.New("not found")
 // Times are kept to the millisecond, in UTC. What was written is on the disk when a method returns.
 type Store struct {
 	ring   *keys.Ring
-	writer *sql.DB // one connection: writers wait for each other here and not in the database
-	reader *sql.DB // a pool that cannot write
+	engine engine
+	pools
 	// tokens lets those who write tokens and leases to the writer one by one, in the order in which they came: database/sql
 	// picks by chance, and who is not picked for seconds has lost a refresh token.
 	tokens chan struct{}
@@ -39,30 +42,35 @@ type Store struct {
 	passwordByHash, tokenCache, account, locked *sql.Stmt
 }
 
-// Open opens the database that dsn names (sqlite:FILE), makes it where there is none, and migrates it. It refuses a
-// database that belongs to another ring or that a newer program has migrated, and has then changed nothing.
-func Open(ctx context.Context, dsn string, ring *keys.Ring) (*Store, error) {
-	path, err := sqlitePath(dsn)
+// Open opens the database that dsn names (sqlite:FILE or postgres://USER@HOST/DATABASE), makes it where there is none, and
+// migrates it. It refuses a database that belongs to another ring or that a newer program has migrated, and has then
+// changed nothing.
+func Open(ctx context.Context, dsn string, ring *keys.Ring, given ...Option) (*Store, error) {
+	e, err := newEngine(dsn, given)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{ring: ring, tokens: make(chan struct{}, 1)}
-	if err := s.openSQLite(ctx, path); err != nil {
-		return nil, errors.Join(fmt.Errorf("store %q: %w", path, err), s.Close())
+	s := &Store{ring: ring, engine: e, tokens: make(chan struct{}, e.turns())}
+	if s.pools, err = e.open(ctx, ring); err == nil {
+		err = s.prepare(ctx)
 	}
-	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("store %q: %w", path, err), s.Close())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store %s: %w", e, err), s.Close())
 	}
-	s.committer = newCommitter(s)
+	s.committer = newCommitter(e)
 	return s, nil
 }
 
 // Exists reports whether there is a database already, so that the caller knows whether it may make new keys. In doubt,
-// such as for a folder that cannot be looked into, there is one.
-func Exists(dsn string) bool {
-	path, err := sqlitePath(dsn)
-	return err == nil && sqliteExists(path)
+// such as for a folder that cannot be looked into or a server that does not answer, there is one.
+func Exists(ctx context.Context, dsn string, given ...Option) bool {
+	e, err := newEngine(dsn, given)
+	return err == nil && e.exists(ctx)
 }
+
+// Now is the time that all gateways with this database share, as far as they can: what one of them writes about time,
+// others read.
+func (s *Store) Now() time.Time { return s.engine.now() }
 
 // Close closes the store once running calls have ended.
 func (s *Store) Close() error {
@@ -75,12 +83,7 @@ func (s *Store) Close() error {
 			errs = append(errs, statement.Close())
 		}
 	}
-	for _, db := range []*sql.DB{s.reader, s.writer} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.engine.close())...)
 }
 
 // prepare prepares the statements of the sign-in path.
@@ -100,8 +103,8 @@ func (s *Store) prepare(ctx context.Context) error {
 }
 
 // row reads one row with a prepared statement of the sign-in path.
-func row[T any](ctx context.Context, statement *sql.Stmt, scan func(scanner) (T, error), arguments ...any) (T, error) {
-	ctx, err := pointRead(ctx)
+func row[T any](ctx context.Context, e engine, statement *sql.Stmt, scan func(scanner) (T, error), arguments ...any) (T, error) {
+	ctx, err := e.pointRead(ctx)
 	if err != nil {
 		var none T
 		return none, err
@@ -134,16 +137,16 @@ type scanner interface{ Scan(columns ...any) error }
 const ringFact = "ring"
 
 // claim makes a new database the ring's, and makes sure that an old one is.
-func (s *Store) claim(ctx context.Context) error {
+func claim(ctx context.Context, db *sql.DB, ring *keys.Ring) error {
 	const insert = `INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`
-	if _, err := s.writer.ExecContext(ctx, insert, ringFact, s.ring.ID()); err != nil {
+	if _, err := db.ExecContext(ctx, insert, ringFact, ring.ID()); err != nil {
 		return err
 	}
 	var id string
-	if err := s.writer.QueryRowContext(ctx, ringSQL, ringFact).Scan(&id); err != nil {
+	if err := db.QueryRowContext(ctx, ringSQL, ringFact).Scan(&id); err != nil {
 		return err
 	}
-	return belongs(id, s.ring)
+	return belongs(id, ring)
 }
 
 const ringSQL = `SELECT value FROM facts WHERE name = ?`
@@ -168,13 +171,20 @@ func (s *Store) inTurn(ctx context.Context, do func() error) error {
 	}
 }
 
-// inTransaction runs do in a transaction of the writer: all of it happens or nothing.
+// inTransaction runs do in a durable transaction: all of it happens or nothing. do may run more than once.
 func (s *Store) inTransaction(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := s.writer.BeginTx(ctx, nil)
+	return s.engine.transact(ctx, true, func(_ context.Context, tx *sql.Tx) error { return do(tx) })
+}
+
+// oneTransaction runs do in a transaction of a connection or a pool.
+func oneTransaction(ctx context.Context, db interface {
+	BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+}, do func(context.Context, *sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if err := do(tx); err != nil {
+	if err := do(ctx, tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()

@@ -65,6 +65,9 @@ func loginSubject(login string) string     { return "login " + login }
 // end that is not known here.
 func (s *Store) BeginSubmission(ctx context.Context, submission Submission, limits SubmissionLimits, now time.Time) (v Verdict, err error) {
 	err = s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) (err error) {
+		if err := s.engine.serialise(ctx, tx, mailboxSubject(submission.Mailbox)); err != nil {
+			return err
+		}
 		if v, err = judge(ctx, tx, submission, limits, now); err != nil || v.Limit != Unlimited {
 			return err
 		}
@@ -109,7 +112,7 @@ func judge(ctx context.Context, db queryer, submission Submission, limits Submis
 		}
 	}
 	var ofMailbox, ofLogin, recipients int
-	const active = `SELECT COUNT(*), COALESCE(SUM(CASE WHEN login = ? THEN 1 ELSE 0 END), 0), COALESCE(SUM(recipients), 0) FROM submissions WHERE mailbox = ?`
+	const active = `SELECT COUNT(*), COALESCE(SUM(CASE WHEN login = ? THEN 1 ELSE 0 END), 0), CAST(COALESCE(SUM(recipients), 0) AS BIGINT) FROM submissions WHERE mailbox = ?`
 	if err := db.QueryRowContext(ctx, active, submission.Login, submission.Mailbox).Scan(&ofMailbox, &ofLogin, &recipients); err != nil {
 		return Verdict{}, err
 	}
@@ -170,6 +173,9 @@ func spent(ctx context.Context, db queryer, subject, unit string, room int, span
 // EndSubmission ends a submission that may have reached upstream: it counts from now on for its window.
 func (s *Store) EndSubmission(ctx context.Context, submission Submission, now time.Time) error {
 	err := s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) error {
+		if err := s.engine.serialise(ctx, tx, mailboxSubject(submission.Mailbox)); err != nil {
+			return err
+		}
 		if ended, err := affected(tx.ExecContext(ctx, `DELETE FROM submissions WHERE id = ?`, submission.ID)); err != nil || !ended {
 			return err
 		}
@@ -226,6 +232,9 @@ func (s *Store) CancelSubmission(ctx context.Context, submission Submission) err
 // Otherwise it counts nothing, and gives when there will be room.
 func (s *Store) AdmitRecipients(ctx context.Context, login string, n, most int, now time.Time) (until time.Time, err error) {
 	err = s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) (err error) {
+		if err := s.engine.serialise(ctx, tx, loginSubject(login)); err != nil {
+			return err
+		}
 		until, err = spent(ctx, tx, loginSubject(login), recipientUnit, most-n, recipientSpan, recipientWindow, now)
 		if err != nil || !until.IsZero() {
 			return err

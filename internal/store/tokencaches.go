@@ -31,7 +31,7 @@ const tokenCacheSQL = `SELECT sealed FROM token_caches WHERE provider = ? AND te
 // LoadTokenCache gives the content at a place. The error wraps [ErrNotFound] if there is none; another error is that of
 // the database, or of content that does not open: damaged, moved, or sealed with other keys.
 func (s *Store) LoadTokenCache(ctx context.Context, key TokenCacheKey) ([]byte, error) {
-	sealed, err := row(ctx, s.tokenCache, scanSealed, key.Provider, key.TenantID, key.Owner, key.Kind)
+	sealed, err := row(ctx, s.engine, s.tokenCache, scanSealed, key.Provider, key.TenantID, key.Owner, key.Kind)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}

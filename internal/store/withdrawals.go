@@ -32,8 +32,12 @@ type Withdrawal struct {
 	Subject string // id of the password, the login, or the words of a [Scope]
 }
 
-// withdraw notes a withdrawal in the transaction that makes it.
-func withdraw(ctx context.Context, tx *sql.Tx, kind WithdrawalKind, subject string) error {
+// withdraw notes a withdrawal in the transaction that makes it. Numbers become visible in their order: whoever has seen one
+// has seen all before it.
+func (s *Store) withdraw(ctx context.Context, tx *sql.Tx, kind WithdrawalKind, subject string) error {
+	if err := s.engine.serialise(ctx, tx, "withdrawals"); err != nil {
+		return err
+	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO withdrawals (kind, subject) VALUES (?, ?)`, string(kind), subject)
 	return err
 }
