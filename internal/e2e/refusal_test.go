@@ -39,11 +39,17 @@ func (d *deployment) imapSignIn(t *testing.T, g *gateway, user login) string {
 // the last reply.
 func (d *deployment) smtpSend(t *testing.T, g *gateway, user login) string {
 	t.Helper()
+	return d.smtpSubmit(t, g, user, "bob@fabrikam.example", "Subject: hello\r\n\r\nhello")
+}
+
+// smtpSubmit is smtpSend for a message of the caller's.
+func (d *deployment) smtpSubmit(t *testing.T, g *gateway, user login, to, message string) string {
+	t.Helper()
 	text := textproto.NewConn(dial(t, g, g.SMTPS))
 	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + user.Login + "\x00" + user.Password))
 	var last string
 	for i, send := range []string{"", "EHLO e2e.example", "AUTH PLAIN " + plain, "MAIL FROM:<" + user.Mailbox + ">",
-		"RCPT TO:<bob@fabrikam.example>", "DATA", "Subject: hello\r\n\r\nhello\r\n."} {
+		"RCPT TO:<" + to + ">", "DATA", message + "\r\n."} {
 		if i > 0 {
 			if err := text.PrintfLine("%s", send); err != nil {
 				t.Fatal(err)

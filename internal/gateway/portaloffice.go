@@ -143,6 +143,17 @@ func (o *portalOffice) Unlock(ctx context.Context, login, by string) error {
 	return err
 }
 
+// Lockdowns gives the lockdowns that are on.
+func (o *portalOffice) Lockdowns(ctx context.Context) ([]web.Lockdown, error) {
+	rows, err := o.state.Store.Lockdowns(ctx)
+	var all []web.Lockdown
+	for _, row := range rows {
+		l := Lockdown{Scope: string(row.Kind), Name: row.Name}
+		all = append(all, web.Lockdown{Scope: l.Words(), Lift: l.Lift(), Since: row.Since, By: row.By})
+	}
+	return all, err
+}
+
 // Sessions gives all live sessions.
 func (o *portalOffice) Sessions() []session.Info { return o.sessions.List() }
 

@@ -27,6 +27,7 @@ type memoryOffice struct {
 	sessions []session.Info
 	factors  map[string][]factor.Factor // login → factors
 	stops    []Stop
+	down     []Lockdown
 	entries  []audit.Entry
 	found    audit.Found
 	asked    audit.Query // the last one
@@ -63,6 +64,12 @@ func (o *memoryOffice) password(login, id string, change func(*apppassword.Recor
 		change(&r)
 	}
 	o.records = append(o.records, r)
+}
+
+func (o *memoryOffice) Lockdowns(context.Context) ([]Lockdown, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.down, o.fault
 }
 
 func (o *memoryOffice) Logins(context.Context) ([]Overview, error) {

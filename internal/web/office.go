@@ -38,6 +38,9 @@ type Office interface {
 	// Unlock takes the lock from a login.
 	Unlock(ctx context.Context, login, by string) error
 
+	// Lockdowns gives the lockdowns that are on, the oldest first.
+	Lockdowns(ctx context.Context) ([]Lockdown, error)
+
 	// Sessions gives all live sessions, the oldest first.
 	Sessions() []session.Info
 	// CutSession ends one live session, and CutLogin all of a login; the latter gives their number.
@@ -79,6 +82,14 @@ func (s Overview) Device() bool { return isDevice(s.Mapping) }
 type Lock struct {
 	Since      time.Time
 	By, Reason string
+}
+
+// Lockdown says that nobody within a scope may sign in or send, and since when.
+type Lockdown struct {
+	Scope string // all, or such as login copier-3
+	Lift  string // the command that ends it
+	Since time.Time
+	By    string
 }
 
 // Stop is something that will not work any more from some time on, or does not work now.

@@ -337,3 +337,15 @@ func jsonOf(t *testing.T, text string) string {
 	}
 	return string(out)
 }
+
+// TestLockdownShowsToAdministration: on every page of those who look after others, and to nobody else.
+func TestLockdownShowsToAdministration(t *testing.T) {
+	h := busyOffice(t)
+	h.office.down = []Lockdown{{Scope: "policy device", Lift: "postern lockdown lift --policy device", Since: start, By: "root"}}
+	for _, page := range []string{"/", "/admin", "/admin/forecast"} {
+		h.signedIn(olga).get(page).want(200, "A lockdown is on (policy device)", "postern lockdown lift --policy device", "begun by root")
+	}
+	h.signedIn(bob).get("/").want(200).lacks("lockdown")
+	h.office.down = nil
+	h.signedIn(olga).get("/admin").want(200).lacks("lockdown")
+}

@@ -31,6 +31,8 @@ type view struct {
 	Nav    []navEntry
 	Path   string
 	Data   any
+	// Lockdowns are those that are on, for who may see that.
+	Lockdowns []Lockdown
 }
 
 // parsePages parses every page once for each language, with the layout around it and the parts that several pages have. A
@@ -97,6 +99,12 @@ func (p *Portal) pageStatus(w http.ResponseWriter, r *http.Request, status int, 
 	language := languageOf(r)
 	who := personOf(r)
 	v := view{Name: name, Person: who, Path: r.URL.Path, Data: data, Nav: entries(navigation, language, who.Role, r.URL.Path)}
+	if who.Role.May(SeeLogins) {
+		var err error
+		if v.Lockdowns, err = p.config.Office.Lockdowns(r.Context()); err != nil {
+			p.log.Error("it cannot be seen whether a lockdown is on", "error", err) // the page is of use without
+		}
+	}
 	var out bytes.Buffer
 	page, known := p.pages[language][name]
 	err := errors.New("there is no such page")

@@ -2,15 +2,17 @@ package web
 
 // layoutWords are the texts around every page, and those of pages about problems.
 var layoutWords = texts{
-	"layout.skip":       {"Skip to the content", "Zum Inhalt"},
-	"layout.signed-in":  {"Signed in as %s", "Angemeldet als %s"},
-	"layout.sign-out":   {"Sign out", "Abmelden"},
-	"layout.everywhere": {"Sign out everywhere", "Überall abmelden"},
-	"layout.nav":        {"Pages", "Seiten"},
-	"nav.home":          {"Overview", "Übersicht"},
-	"nav.passwords":     {"App passwords", "App-Kennwörter"},
-	"nav.sessions":      {"Connections", "Verbindungen"},
-	"nav.activity":      {"Activity", "Verlauf"},
+	"layout.skip":          {"Skip to the content", "Zum Inhalt"},
+	"layout.signed-in":     {"Signed in as %s", "Angemeldet als %s"},
+	"layout.sign-out":      {"Sign out", "Abmelden"},
+	"layout.everywhere":    {"Sign out everywhere", "Überall abmelden"},
+	"layout.nav":           {"Pages", "Seiten"},
+	"layout.lockdown":      {"A lockdown is on (%s): nobody within it signs in or sends. It was begun by %s,", "Eine Sperrung ist in Kraft (%s): wer darunter fällt, meldet sich nicht an und sendet nicht. Begonnen durch %s,"},
+	"layout.lockdown-lift": {"On the server, this ends it:", "Auf dem Server beendet sie:"},
+	"nav.home":             {"Overview", "Übersicht"},
+	"nav.passwords":        {"App passwords", "App-Kennwörter"},
+	"nav.sessions":         {"Connections", "Verbindungen"},
+	"nav.activity":         {"Activity", "Verlauf"},
 
 	"role.user":          {"user", "Benutzer"},
 	"role.auditor":       {"auditor", "Revision"},
