@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,15 +60,8 @@ func ownSim(t *testing.T, limits exchange.Limits) (*sim.Sim, *simulator) {
 func queueing(t *testing.T, inner *sim.Sim, outer *simulator, perMinute int) (*deployment, *gateway) {
 	t.Helper()
 	d, g := deploy(t, outer, upstreams{authority: inner.Authority(), imap: inner.Exchange.IMAPAddress(), smtp: inner.Exchange.SMTPAddress(), caFile: outer.CAFile})
-	content, err := os.ReadFile(d.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.Replace(string(content), "send: {delivery: direct}", "send: {delivery: queue}", 1)
-	text = strings.Replace(text, "    endpoints:", fmt.Sprintf("    smtp_messages_per_minute: %d\n    endpoints:", perMinute), 1)
-	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	d.change(t, "send: {delivery: direct}", "send: {delivery: queue}",
+		"    endpoints:", fmt.Sprintf("    smtp_messages_per_minute: %d\n    endpoints:", perMinute))
 	return d, g
 }
 

@@ -42,6 +42,9 @@ func startDovecot(t *testing.T, a *certs.Authority, tokens *introspection) *dove
 	return d
 }
 
+// sasl gives the socket at which other servers have it judge their sign-ins.
+func (d *dovecot) sasl() string { return filepath.Join(d.folder, "sasl") }
+
 // empty gives the mailbox of every sign-in from now on a new and empty folder.
 func (d *dovecot) empty() {
 	d.mailboxes++
@@ -116,6 +119,11 @@ service imap-login {
 service anvil {
   chroot =
 }
+service auth {
+  unix_listener %[1]s/sasl {
+    mode = 0666
+  }
+}
 passdb {
   driver = oauth2
   mechanisms = xoauth2
@@ -141,7 +149,7 @@ func overDovecot(t *testing.T) *dovecotWorld {
 	need(t, "dovecot")
 	s := startSim(t, binary(t, program))
 	a := authority(t)
-	upstream := startDovecot(t, a, startIntrospection(t, s, "alice@contoso.example"))
+	upstream := startDovecot(t, a, startIntrospection(t, s, "alice@contoso.example", "IMAP.AccessAsApp"))
 	up := s.upstreams()
 	up.imap, up.caFile = upstream.address, bundle(t, s.CAFile, a)
 	d, g := deploy(t, s, up)

@@ -28,6 +28,20 @@ func TestGitSendEmail(t *testing.T) {
 	git := needGitSendEmail(t)
 	g := startDemo(t)
 	alice := g.person(t)
+	for _, way := range []struct{ encryption, address string }{{"tls", g.Submission}, {"ssl", g.SMTPS}} {
+		prefix := "PATCH " + way.encryption
+		body := sendPatch(t, git, g, alice, prefix, "--smtp-encryption", way.encryption, "--smtp-server-port", port(t, way.address))
+		got := arrived(t, g.open(t, alice), "INBOX", "["+prefix+"] greet from Cologne")
+		if !strings.HasSuffix(string(got.raw), body) {
+			t.Errorf("got\n%s\nwant at its end\n%s", got.raw, body)
+		}
+	}
+}
+
+// sendPatch sends a patch whose subject begins with a prefix, over STARTTLS if more says nothing else, and gives what its
+// message ends with.
+func sendPatch(t *testing.T, git string, g *gateway, user login, prefix string, more ...string) (body string) {
+	t.Helper()
 	home := t.TempDir()
 	run := func(args ...string) string {
 		t.Helper()
@@ -36,19 +50,16 @@ func TestGitSendEmail(t *testing.T) {
 	repository := filepath.Join(home, "patches")
 	run("init", "--quiet", repository)
 	write(t, repository, "grüße.txt", "Grüße aus Köln\n")
-	in := []string{"-C", repository, "-c", "user.name=Alice", "-c", "user.email=" + alice.Mailbox}
+	in := []string{"-C", repository, "-c", "user.name=Alice", "-c", "user.email=" + user.Mailbox}
 	run(append(in, "add", ".")...)
 	run(append(in, "commit", "--quiet", "--message", "greet from Cologne")...)
-	for _, way := range []struct{ encryption, address string }{{"tls", g.Submission}, {"ssl", g.SMTPS}} {
-		prefix := "PATCH " + way.encryption
-		run(append(in, "send-email", "--smtp-server", "localhost", "--smtp-server-port", port(t, way.address), "--smtp-encryption", way.encryption,
-			"--smtp-ssl-cert-path", g.CAFile, "--smtp-user", alice.Login, "--smtp-pass", alice.Password, "--smtp-domain", "git.example",
-			"--from", alice.Mailbox, "--to", alice.Mailbox, "--subject-prefix", prefix, "--confirm=never", "--quiet", "-1")...)
-		got := arrived(t, g.open(t, alice), "INBOX", "["+prefix+"] greet from Cologne")
-		if !strings.Contains(got.body(), "+Grüße aus Köln\r\n") {
-			t.Errorf("got body\n%s", got.body())
-		}
-	}
+	send := append(in, "send-email", "--smtp-server", "localhost", "--smtp-server-port", port(t, g.Submission), "--smtp-encryption", "tls",
+		"--smtp-ssl-cert-path", g.CAFile, "--smtp-user", user.Login, "--smtp-pass", user.Password, "--smtp-domain", "git.example",
+		"--from", user.Mailbox, "--to", user.Mailbox, "--subject-prefix", prefix, "--confirm=never", "--quiet")
+	run(append(append(send, more...), "-1")...)
+	patch := run(append(in, "format-patch", "--stdout", "-1")...)
+	_, body, _ = strings.Cut(patch, "\n---\n")
+	return strings.ReplaceAll("---\n"+body, "\n", "\r\n")
 }
 
 func isFile(path string) bool {

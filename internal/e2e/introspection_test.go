@@ -22,6 +22,7 @@ type introspection struct {
 	keys    oidc.KeySet
 	context context.Context // with an HTTP client that trusts the simulator
 	mailbox string          // the one mailbox that the application was given
+	role    string          // that opens it
 
 	mu     sync.Mutex
 	home   string   // where Dovecot keeps the mailbox
@@ -35,11 +36,11 @@ type claims struct {
 	Roles    []string `json:"roles"`
 }
 
-// startIntrospection serves the endpoint for tokens of a simulator.
-func startIntrospection(t *testing.T, s *simulator, mailbox string) *introspection {
+// startIntrospection serves the endpoint for tokens of a simulator, which open a mailbox when they have a role.
+func startIntrospection(t *testing.T, s *simulator, mailbox, role string) *introspection {
 	t.Helper()
 	client := s.client(t)
-	i := &introspection{context: oidc.ClientContext(t.Context(), client), mailbox: mailbox}
+	i := &introspection{context: oidc.ClientContext(t.Context(), client), mailbox: mailbox, role: role}
 	i.keys = oidc.NewRemoteKeySet(i.context, keysURL(t, client, s))
 	server := httptest.NewServer(i)
 	t.Cleanup(server.Close)
@@ -111,7 +112,7 @@ func (i *introspection) judge(token string) error {
 		return fmt.Errorf("audience %q", c.Audience)
 	case time.Now().After(time.Unix(c.Expires, 0)):
 		return fmt.Errorf("expired %v", time.Unix(c.Expires, 0))
-	case !slices.Contains(c.Roles, "IMAP.AccessAsApp"):
+	case !slices.Contains(c.Roles, i.role):
 		return fmt.Errorf("roles %q", c.Roles)
 	}
 	return nil

@@ -237,7 +237,7 @@ type command struct {
 // try runs a client and gives what it wrote to both outputs and its exit code.
 func (c command) try(t *testing.T) (string, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.path, c.args...)
 	cmd.Stdin = strings.NewReader(c.stdin)

@@ -130,20 +130,26 @@ func (d *deployment) serve(t *testing.T, g *gateway, program string, more ...str
 		{Login: "helpdesk@contoso.example", Mailbox: "helpdesk@contoso.example", Protocols: []string{"imap", "smtp"}},
 		{Login: "scans-reader", Mailbox: "scans@contoso.example", Protocols: []string{"imap", "smtp"}},
 	} {
-		issued := start(t, program, "password", "issue", user.Login, "--label", "e2e", "--json", "-c", d.config)
-		var answer struct{ Login, Password string }
-		if err := json.Unmarshal([]byte(issued.line(t)), &answer); err != nil {
-			t.Fatalf("what `password issue` prints is not JSON: %v", err)
-		}
-		<-issued.ended
-		issued.stop(t)
-		d.replies.WriteString(issued.stderr.String())
-		if answer.Login != user.Login || answer.Password == "" {
-			t.Fatalf("`password issue %s` gave login %q", user.Login, answer.Login)
-		}
-		user.Password = answer.Password
-		g.Users = append(g.Users, user)
+		d.issue(t, g, program, user)
 	}
+}
+
+// issue issues an app password to a login.
+func (d *deployment) issue(t *testing.T, g *gateway, program string, user login) {
+	t.Helper()
+	issued := start(t, program, "password", "issue", user.Login, "--label", "e2e", "--json", "-c", d.config)
+	var answer struct{ Login, Password string }
+	if err := json.Unmarshal([]byte(issued.line(t)), &answer); err != nil {
+		t.Fatalf("what `password issue` prints is not JSON: %v", err)
+	}
+	<-issued.ended
+	issued.stop(t)
+	d.replies.WriteString(issued.stderr.String())
+	if answer.Login != user.Login || answer.Password == "" {
+		t.Fatalf("`password issue %s` gave login %q", user.Login, answer.Login)
+	}
+	user.Password = answer.Password
+	g.Users = append(g.Users, user)
 }
 
 // named gives a login of a deployment.
