@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"postern/internal/diagnosis"
 )
 
 // failure makes of a failed call what callers may see of it. The error of MSAL decides only where no answer came, and by
@@ -35,7 +37,7 @@ func (m *Microsoft) failure(account Account, a answer, err error) *Error {
 	case a.code == "", a.status == http.StatusTooManyRequests, a.status >= 500:
 		e.Class, e.Advice = Temporary, refusedWithoutWord(m.host, a)
 	default:
-		e.Class, e.Advice = classify(a)
+		e.Class, e.Advice = classify(a, diagnosis.Subject{App: m.clientID, Account: account.Name, Provider: account.Provider, Tenant: m.tenant})
 	}
 	if e.Class == NeedsSignIn && account.Grant == Application {
 		// Nobody can sign in for an application, and the advice is for people.
@@ -96,20 +98,34 @@ func unreachable(host string, err error) string {
 // classify says who can mend an error answer. As Microsoft asks of programs, the error word and its refinements decide;
 // the AADSTS numbers give the advice, and tell among refusals of a person's sign-in those that an administrator or time
 // mends (reference F.3).
-func classify(a answer) (Class, string) {
+func classify(a answer, about diagnosis.Subject) (Class, string) {
 	class, advice := byWord(a)
 	for _, code := range a.aadsts {
-		r, known := rules[code]
+		d, mender, known := diagnosis.Entra(code, about)
 		if !known {
 			continue
 		}
-		if class == NeedsSignIn || r.class == Temporary {
-			class = r.class
+		if menders[mender] == Temporary || class == NeedsSignIn {
+			class = menders[mender]
 		}
-		return class, r.advice
+		return class, d.String()
 	}
 	return class, advice
 }
+
+// menders says which class it is when somebody mends it.
+var menders = map[diagnosis.Mender]Class{
+	diagnosis.Person: NeedsSignIn, diagnosis.Administrator: Misconfigured, diagnosis.Keeper: Misconfigured, diagnosis.Time: Temporary,
+}
+
+// What is advised where Entra gives a word and no number. In these {app} stands for the client id, {account} for the
+// account's name, {provider} and {tenant} for those of the configuration.
+const (
+	adviceEnroll            = "the person signs in again: postern user enroll {account}"
+	adviceConsent           = "the application's permissions are not consented to: an administrator runs: az ad app permission admin-consent --id {app}"
+	adviceConditionalAccess = "a Conditional Access policy refuses the gateway: in Entra's sign-in log find which, and exclude the application " +
+		"{app} or the gateway's address from it"
+)
 
 // byWord classifies by error, suberror and claims, with general advice.
 func byWord(a answer) (Class, string) {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postern/internal/diagnosis"
 )
 
 // secretForms gives what a secret looks like in the encodings in which it could slip out, as substrings of any of them.
@@ -103,7 +105,7 @@ func FuzzAnswer(f *testing.F) {
 				t.Errorf("kept %q", word)
 			}
 		}
-		if class, advice := classify(a); class == "" || advice == "" {
+		if class, advice := classify(a, diagnosis.Subject{}); class == "" || advice == "" {
 			t.Error("an answer without a class or advice")
 		}
 	})

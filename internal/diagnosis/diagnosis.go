@@ -1,9 +1,9 @@
-// Package diagnosis translates what Exchange Online says into what is wrong, what mends it and, where there is one, the
-// command that does. It is one table for everybody who tells it to people: the audit log, the reply to a device, the queue's
-// listings, and the commands that check a tenant. What Entra ID says is translated where it is read, in package
-// auth/token.
+// Package diagnosis translates what Exchange Online and Entra ID say into what is wrong, what mends it and, where there is
+// one, the command that does. It is one table for everybody who tells it to people: the audit log, the reply to a device, the
+// queue's listings, the portal's pages, and postern check.
 //
-// The package reads text and gives text. It decides nothing: whether a reply means later or never is not its business.
+// The package reads text and numbers and gives text. It decides nothing: whether a reply means later or never is not its
+// business.
 package diagnosis
 
 import (
@@ -13,9 +13,12 @@ import (
 
 // Subject is whom a reply was about. What is unknown is left empty, and stands as a placeholder in the command.
 type Subject struct {
-	Mailbox string // the mailbox's address
-	Sender  string // the sender that was tried
-	App     string // the application's client id
+	Mailbox  string // the mailbox's address
+	Sender   string // the sender that was tried
+	App      string // the application's client id
+	Account  string // the person's user principal name
+	Provider string // the provider's name in the configuration
+	Tenant   string // the tenant's id or domain
 }
 
 // Diagnosis is what is known of a reply.
@@ -26,7 +29,8 @@ type Diagnosis struct {
 	Cause string
 	// Fix says who does what about it, in one sentence; empty where time mends it.
 	Fix string
-	// Command is for Exchange Online PowerShell, or the Azure CLI where it begins with az; empty where there is none.
+	// Command is for Exchange Online PowerShell, for the Azure CLI in a Unix shell where it begins with az, and for this
+	// machine where it begins with postern or timedatectl; empty where there is none.
 	Command string
 	// Short is Cause and Fix for the one line that a device shows: ASCII, at most 100 characters.
 	Short string
@@ -80,7 +84,8 @@ func find(rows []row, text string, about Subject) (Diagnosis, bool) {
 
 // about fills in whom the diagnosis is about.
 func (d Diagnosis) about(s Subject) Diagnosis {
-	fill := strings.NewReplacer("{mailbox}", word(s.Mailbox, "MAILBOX"), "{sender}", word(s.Sender, "SENDER"), "{app}", word(s.App, "APP-ID"))
+	fill := strings.NewReplacer("{mailbox}", word(s.Mailbox, "MAILBOX"), "{sender}", word(s.Sender, "SENDER"), "{app}", word(s.App, "APP-ID"),
+		"{account}", word(s.Account, "ACCOUNT"), "{provider}", word(s.Provider, "PROVIDER"), "{tenant}", word(s.Tenant, "TENANT"))
 	d.Cause, d.Fix, d.Command, d.Short = fill.Replace(d.Cause), fill.Replace(d.Fix), fill.Replace(d.Command), fill.Replace(d.Short)
 	return d
 }

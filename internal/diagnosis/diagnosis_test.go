@@ -19,6 +19,9 @@ var replies = map[string]string{
 	"501 5.5.124 Invalid XOAUTH2 auth data - User address provided is not valid":                                                                                             "mailbox-address-invalid",
 	"454 4.7.0 Temporary authentication failure":                                                                                                                             "upstream-trouble",
 	"550 5.7.30 Basic authentication is not supported for Client Submission.":                                                                                                "basic-authentication",
+	"504 5.7.4 Unrecognized authentication type [X]":                                                                                                                         "not-the-submission-server",
+	"530 5.7.0 Must issue a STARTTLS command first":                                                                                                                          "not-the-submission-server",
+	"535 5.7.139 Authentication unsuccessful, the federated STS URL does not support HTTPS.":                                                                                 "basic-authentication",
 	"421 4.7.66 TLS 1.0 and 1.1 are not supported. Please upgrade/update your client to support TLS 1.2. Visit https://aka.ms/smtp_auth_tls.":                                "upstream-old-tls",
 	"432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded [Hostname=X]":                                                                                             "too-many-connections",
 	"432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending for more information. [Hostname=X]":                                            "too-many-connections",
@@ -59,6 +62,8 @@ var replies = map[string]string{
 	"* BYE Session invalidated - AccessTokenExpired":                                                                 "token-expired",
 	"A3 BAD Request is throttled. Suggested Backoff Time: 92415 milliseconds":                                        "throttled",
 	"A3 NO Server Unavailable. 15":                                                                                   "upstream-trouble",
+	"A1 BAD Command received in Invalid state.":                                                                      "request-not-understood",
+	"A1 BAD Command Argument Error. 11":                                                                              "request-not-understood",
 	"* BYE Connection closed. 14":                                                                                    "upstream-trouble",
 }
 

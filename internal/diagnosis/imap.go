@@ -17,6 +17,12 @@ var imapRows = []row{
 		Command: "az ad app permission list --id {app}",
 		Short:   "Exchange Online does not accept the gateway's token for this mailbox",
 	}),
+	rowOf(`Command received in Invalid state|Command Argument Error`, Diagnosis{
+		Name:  "request-not-understood",
+		Cause: "Exchange Online did not understand what it was sent",
+		Fix:   "where it was the gateway's own sign-in, please report it with this line; otherwise it was the client's command",
+		Short: "Exchange Online did not understand the command",
+	}),
 	rowOf(`AccessTokenExpired`, Diagnosis{
 		Name:  "token-expired",
 		Cause: "the session's token has expired, as it does about once an hour; the client signs in again by itself",

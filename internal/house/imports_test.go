@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"auth":             {"auth/apppassword", "auth/token", "internal/audit", "internal/config", "internal/secret", "internal/throttle"},
 	"auth/apppassword": {"internal/secret"},
 	"auth/factor":      {"internal/audit", "internal/secret", "internal/throttle"},
-	"auth/token":       {"internal/audit", "internal/secret"},
+	"auth/token":       {"internal/audit", "internal/diagnosis", "internal/secret"},
 	"certs":            {},
 
 	"internal/audit": {"internal/terminal"},
