@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"postern/auth/apppassword"
 	"postern/auth/token"
 	"postern/internal/config"
 	"postern/internal/secret"
@@ -53,6 +54,8 @@ type Grant struct {
 	Account token.Account
 	// Password is the id of the app password that was used; empty where an address stands for it.
 	Password string
+	// Evidence is what stands behind that password; zero where an address stands for it.
+	Evidence apppassword.Evidence
 	// Expires is when that password expires, and with it the session; the zero time means never.
 	Expires time.Time
 	// ReadOnly says that the session may look at the mailbox and change nothing in it.

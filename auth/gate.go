@@ -90,6 +90,9 @@ func NewGate(c GateConfig) *Gate {
 	return g
 }
 
+// SetDirectory has attempts from now on decided by another directory.
+func (g *Gate) SetDirectory(d *Directory) { g.directory.Store(d) }
+
 // Close records what is not recorded yet of a flood. Nobody may sign in afterwards.
 func (g *Gate) Close() error { return g.audit.close() }
 
@@ -199,6 +202,7 @@ func (g *Gate) judge(ctx context.Context, attempt Attempt, login string, mapping
 	}
 	grant := mapping.grant(attempt.Protocol)
 	grant.Password = verdict.Password.ID
+	grant.Evidence = verdict.Password.Evidence
 	grant.Expires = expiry(verdict.Password, mapping.Policy.MFA.MaxAge)
 	grant.ReadOnly = grant.ReadOnly || verdict.Password.ReadOnly
 	reason := why(attempt, mapping.Policy, verdict, g.now())

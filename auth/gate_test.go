@@ -130,7 +130,7 @@ func TestSignInAllowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := Grant{Login: helpdesk, Mailbox: helpdesk, Addresses: []string{helpdesk, "alice@contoso.example"}, User: helpdesk, Account: delegated("alice@contoso.example"), Password: "pw-1",
-			Expires: gateNoon.Add(24 * time.Hour), Policy: f.policy}
+			Evidence: f.verdict.Password.Evidence, Expires: gateNoon.Add(24 * time.Hour), Policy: f.policy}
 		if protocol == SMTP {
 			want.User = "alice@contoso.example"
 		}

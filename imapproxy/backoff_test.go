@@ -158,9 +158,9 @@ func TestPausedMailboxIsRefusedWithoutUpstream(t *testing.T) {
 
 func TestMailboxLimitIsToldBeforeUpstreamIsAsked(t *testing.T) {
 	w := newWorld(t)
-	upstream := w.proxy.Upstreams["contoso"]
+	upstream := w.upstreams["contoso"]
 	upstream.Sessions = 1
-	w.proxy.Upstreams["contoso"] = upstream
+	w.upstreams["contoso"] = upstream
 	first := w.signIn()
 	second := w.greeted(implicit)
 	second.ask(login, "A1 NO [LIMIT] Too many sessions at once, try again later")

@@ -27,18 +27,19 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // world is a proxy with all around it.
 type world struct {
-	t        *testing.T
-	proxy    *Proxy
-	upstream *fakeUpstream
-	gate     *fakeGate
-	tokens   *fakeTokens
-	audit    *fakeAudit
-	sessions *session.Register
-	log      *log
-	ctx      context.Context
-	stop     context.CancelFunc
-	serving  sync.WaitGroup
-	signIns  atomic.Int32 // that listeners were told of
+	t         *testing.T
+	proxy     *Proxy
+	upstream  *fakeUpstream
+	upstreams map[string]Upstream // provider → where the proxy finds its upstream
+	gate      *fakeGate
+	tokens    *fakeTokens
+	audit     *fakeAudit
+	sessions  *session.Register
+	log       *log
+	ctx       context.Context
+	stop      context.CancelFunc
+	serving   sync.WaitGroup
+	signIns   atomic.Int32 // that listeners were told of
 
 	mu  sync.Mutex
 	now time.Time
@@ -50,11 +51,15 @@ func newWorld(t *testing.T) *world {
 	w.audit = &fakeAudit{onRecord: map[string]func(){}}
 	w.gate = &fakeGate{audit: w.audit}
 	w.ctx, w.stop = context.WithCancel(context.Background())
+	w.upstreams = map[string]Upstream{"contoso": {Address: w.upstream.address(), TLS: clientTLS()}}
 	w.proxy = New(Config{
 		Gate: w.gate, Tokens: w.tokens, Audit: w.audit, Sessions: w.sessions,
-		Upstreams: map[string]Upstream{"contoso": {Address: w.upstream.address(), TLS: clientTLS()}},
-		Log:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Now:       w.clock,
+		Upstream: func(provider string) (Upstream, bool) {
+			upstream, known := w.upstreams[provider]
+			return upstream, known
+		},
+		Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now: w.clock,
 	})
 	t.Cleanup(func() {
 		w.stop()

@@ -32,9 +32,9 @@ type junction struct {
 // open takes a place in the register and opens the mailbox that the grant is for.
 func (j *junction) open(ctx context.Context, grant auth.Grant) error {
 	d := j.dialogue
-	upstream, ok := d.proxy.Upstreams[grant.Account.Provider]
-	if !ok {
-		return fmt.Errorf("provider %q has no IMAP upstream", grant.Account.Provider)
+	upstream, err := d.proxy.upstream(grant)
+	if err != nil {
+		return err
 	}
 	mailbox := upstreamMailbox{grant.Account.Provider, grant.User}
 	if err := d.proxy.backoff.check(mailbox); err != nil {
@@ -51,12 +51,17 @@ func (j *junction) open(ctx context.Context, grant auth.Grant) error {
 		Remote:   d.conn.Remote,
 		Started:  d.proxy.Now(),
 		Expires:  grant.Expires,
+		Grant:    &grant,
 	}, j.cut)
 	if err != nil {
 		return auth.TooMany(err)
 	}
 	j.live = live
 	err = d.proxy.Tokens.Use(ctx, grant.Account, func(ctx context.Context, access token.Access) error {
+		upstream, err := d.proxy.upstream(grant) // as it is now that there is a token: a reload may have come between
+		if err != nil {
+			return err
+		}
 		opened, err := openMailbox(ctx, upstream, grant.User, access.Token)
 		if err != nil {
 			return err
@@ -65,6 +70,15 @@ func (j *junction) open(ctx context.Context, grant auth.Grant) error {
 	})
 	d.proxy.backoff.note(mailbox, err)
 	return err
+}
+
+// upstream gives where the mailbox of a grant is.
+func (p *Proxy) upstream(grant auth.Grant) (Upstream, error) {
+	upstream, ok := p.Upstream(grant.Account.Provider)
+	if !ok {
+		return Upstream{}, fmt.Errorf("provider %q has no IMAP upstream", grant.Account.Provider)
+	}
+	return upstream, nil
 }
 
 // keep takes the open mailbox, unless the session has been cut off while it was being opened.

@@ -156,7 +156,7 @@ func TestUpstreamWithoutTLSAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	w.proxy.Upstreams["contoso"] = Upstream{Address: listener.Addr().String(), TLS: clientTLS()}
+	w.upstreams["contoso"] = Upstream{Address: listener.Addr().String(), TLS: clientTLS()}
 	c := w.greeted(implicit)
 	c.send(login + "\r\n")
 	conn, err := listener.Accept()
@@ -190,7 +190,7 @@ func TestI17NoTokenForWhoIsNotUpstream(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.proxy.Upstreams["contoso"] = upstream(w)
+			w.upstreams["contoso"] = upstream(w)
 			w.greeted(implicit).ask(login, unavailable)
 			if w.upstream.connections() > 0 {
 				if v := w.upstream.awaitOver(0); v.token != "" || len(v.commands) > 0 {

@@ -50,13 +50,14 @@ type Upstream struct {
 
 // Config is what a proxy is made of. Every field is required but Now.
 type Config struct {
-	Gate      Gate
-	Tokens    Tokens
-	Audit     Recorder
-	Sessions  *session.Register
-	Upstreams map[string]Upstream // provider → its upstream
-	Log       *slog.Logger
-	Now       func() time.Time // the clock; nil means time.Now
+	Gate     Gate
+	Tokens   Tokens
+	Audit    Recorder
+	Sessions *session.Register
+	// Upstream gives the upstream that a provider has at the moment.
+	Upstream func(provider string) (Upstream, bool)
+	Log      *slog.Logger
+	Now      func() time.Time // the clock; nil means time.Now
 }
 
 // Proxy serves IMAP connections. It is safe for concurrent use.

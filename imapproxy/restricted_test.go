@@ -44,7 +44,7 @@ func beforeExchange(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = server.Close() })
 	w := newWorld(t)
-	w.proxy.Upstreams["contoso"] = Upstream{Address: server.IMAPAddress(), TLS: clientTLS()}
+	w.upstreams["contoso"] = Upstream{Address: server.IMAPAddress(), TLS: clientTLS()}
 	return w
 }
 

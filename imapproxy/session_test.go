@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"postern/auth"
 	"postern/internal/audit"
 	"postern/internal/session"
 )
@@ -189,6 +190,10 @@ func TestRegister(t *testing.T) {
 	}
 	want := session.Info{ID: "s-1", Protocol: "imap", Login: "helpdesk", Mailbox: "helpdesk@contoso.example",
 		Account: "alice@contoso.example at contoso", Password: "pw-1", Remote: list[0].Remote, Started: noon}
+	if grant, ok := list[0].Grant.(*auth.Grant); !ok || grant.Login != "helpdesk" {
+		t.Errorf("got the grant %+v, want the one that the gate gave", list[0].Grant)
+	}
+	list[0].Grant = nil
 	if list[0] != want {
 		t.Errorf("got  %+v\nwant %+v", list[0], want)
 	}

@@ -178,13 +178,16 @@ func (c *courier) copy(content io.Reader) error {
 
 // open opens a connection to upstream, signed in.
 func (p *Proxy) open(ctx context.Context, key mailboxKey) (*submission, error) {
-	upstream, ok := p.Upstreams[key.account.Provider]
-	if !ok {
-		return nil, fmt.Errorf("provider %q: %w", key.account.Provider, errNoUpstream)
-	}
 	var opened *submission
 	err := p.Tokens.Use(ctx, key.account, func(ctx context.Context, access token.Access) (err error) {
-		opened, err = openSubmission(ctx, upstream, p.Domain, key.user, access.Token)
+		era := p.pool.era(key.account.Provider)
+		upstream, ok := p.Upstream(key.account.Provider)
+		if !ok {
+			return fmt.Errorf("provider %q: %w", key.account.Provider, errNoUpstream)
+		}
+		if opened, err = openSubmission(ctx, upstream, p.Domain, key.user, access.Token); err == nil {
+			opened.era = era
+		}
 		return err
 	})
 	if err != nil {

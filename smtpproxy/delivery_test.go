@@ -289,7 +289,7 @@ func TestI17NoTokenForWhoIsNotUpstream(t *testing.T) {
 			w.t.Fatal(err)
 		}
 		_ = listener.Close()
-		w.proxy.Upstreams["contoso"] = Upstream{Address: listener.Addr().String(), TLS: clientTLS()}
+		w.upstreams["contoso"] = Upstream{Address: listener.Addr().String(), TLS: clientTLS()}
 	}
 	says := func(verb, reply string) func(*world) { return func(w *world) { w.upstream.script(verb, reply) } }
 	for name, arrange := range map[string]func(w *world){
@@ -304,7 +304,7 @@ func TestI17NoTokenForWhoIsNotUpstream(t *testing.T) {
 		"EHLO over TLS refused":  says("EHLO", "421 no"),
 		"unknown authority":      func(w *world) { w.distrust("127.0.0.1", nil) },
 		"certificate of another": func(w *world) { w.distrust("other.example", authority()) },
-		"no such provider":       func(w *world) { delete(w.proxy.Upstreams, "contoso") },
+		"no such provider":       func(w *world) { delete(w.upstreams, "contoso") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -330,9 +330,9 @@ func (w *world) distrust(name string, a *certs.Authority) {
 			w.t.Fatal(err)
 		}
 	}
-	up := w.proxy.Upstreams["contoso"]
+	up := w.upstreams["contoso"]
 	up.TLS = certs.UpstreamTLS(name, a.Roots())
-	w.proxy.Upstreams["contoso"] = up
+	w.upstreams["contoso"] = up
 }
 
 // TestUpstreamAheadOfItsHandshake: what comes in clear behind the reply to STARTTLS is no part of the dialogue.

@@ -40,23 +40,24 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.FixedZone("", 3600))
 
 // world is a proxy with all around it.
 type world struct {
-	t        *testing.T
-	proxy    *Proxy
-	upstream *fakeUpstream
-	gate     *fakeGate
-	tokens   *fakeTokens
-	audit    *fakeAudit
-	store    *store.Store
-	queue    *queue.Queue
-	limits   *queue.Limits
-	sessions *session.Register
-	log      *log
-	door     Door                    // what the listener grants
-	wrap     func(net.Conn) net.Conn // what the proxy gets instead of its end of a connection; nil for that itself
-	ctx      context.Context
-	stop     context.CancelFunc
-	serving  sync.WaitGroup
-	signIns  atomic.Int32 // that listeners were told of
+	t         *testing.T
+	proxy     *Proxy
+	upstream  *fakeUpstream
+	upstreams map[string]Upstream // provider → where the proxy finds its upstream
+	gate      *fakeGate
+	tokens    *fakeTokens
+	audit     *fakeAudit
+	store     *store.Store
+	queue     *queue.Queue
+	limits    *queue.Limits
+	sessions  *session.Register
+	log       *log
+	door      Door                    // what the listener grants
+	wrap      func(net.Conn) net.Conn // what the proxy gets instead of its end of a connection; nil for that itself
+	ctx       context.Context
+	stop      context.CancelFunc
+	serving   sync.WaitGroup
+	signIns   atomic.Int32 // that listeners were told of
 }
 
 func newWorld(t *testing.T) *world {
@@ -66,13 +67,17 @@ func newWorld(t *testing.T) *world {
 	w.limits = &queue.Limits{Connections: 3, PerMinute: 1000}
 	w.queue, w.store = openQueue(t, submitters{w.limits}, w.audit, w.log)
 	w.ctx, w.stop = context.WithCancel(context.Background())
+	w.upstreams = map[string]Upstream{"contoso": {Address: w.upstream.listener.Addr().String(), TLS: clientTLS()}}
 	w.proxy = New(Config{
 		Domain: "mail.test", Gate: w.gate, Tokens: w.tokens, Audit: w.audit, Queue: w.queue, Sessions: w.sessions,
-		Upstreams: map[string]Upstream{"contoso": {Address: w.upstream.listener.Addr().String(), TLS: clientTLS()}},
-		Log:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Now:       func() time.Time { return noon },
+		Upstream: func(provider string) (Upstream, bool) {
+			upstream, known := w.upstreams[provider]
+			return upstream, known
+		},
+		Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now: func() time.Time { return noon },
 	})
-	w.upstream.leave = w.proxy.pool.leave
+	w.upstream.leave = func() { w.proxy.pool.leave(func(mailboxKey) bool { return true }) }
 	t.Cleanup(func() {
 		w.stop()
 		w.serving.Wait()

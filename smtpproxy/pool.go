@@ -22,6 +22,7 @@ type mailboxKey struct {
 type pool struct {
 	mu     sync.Mutex
 	idle   map[mailboxKey][]*submission
+	eras   map[string]int // provider → how often its upstream has become another
 	closed bool
 }
 
@@ -43,7 +44,7 @@ func (p *pool) take(key mailboxKey) *submission {
 func (p *pool) put(key mailboxKey, s *submission) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || s.era != p.eras[key.account.Provider] {
 		go s.quit()
 		return
 	}
@@ -83,17 +84,39 @@ func (p *pool) set(key mailboxKey, list []*submission) {
 	p.idle[key] = list
 }
 
-// leave takes leave of upstream on all connections that wait.
-func (p *pool) leave() {
+// era gives the number of upstreams that a provider has had before the present one. A connection of an earlier one is not
+// kept for another message.
+func (p *pool) era(provider string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, list := range p.idle {
+	return p.eras[provider]
+}
+
+// end has a provider's upstream be another from now on.
+func (p *pool) end(provider string) {
+	p.mu.Lock()
+	if p.eras == nil {
+		p.eras = make(map[string]int)
+	}
+	p.eras[provider]++
+	p.mu.Unlock()
+	p.leave(func(key mailboxKey) bool { return key.account.Provider == provider })
+}
+
+// leave takes leave of upstream on the connections that wait for mailboxes that match picks.
+func (p *pool) leave(match func(mailboxKey) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, list := range p.idle {
+		if !match(key) {
+			continue
+		}
 		for _, s := range list {
 			s.pause.Stop()
 			s.quit()
 		}
+		delete(p.idle, key)
 	}
-	p.idle = nil
 }
 
 // close takes leave of upstream on all connections, and on those that are put back later.
@@ -101,5 +124,5 @@ func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
-	p.leave()
+	p.leave(func(mailboxKey) bool { return true })
 }

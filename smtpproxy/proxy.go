@@ -52,15 +52,16 @@ type Upstream struct {
 
 // Config is what a proxy is made of. Every field is required but Now.
 type Config struct {
-	Domain    string // the gateway's name in greetings and Received lines
-	Gate      Gate
-	Tokens    Tokens
-	Audit     Recorder
-	Queue     *queue.Queue
-	Sessions  *session.Register
-	Upstreams map[string]Upstream // provider → its upstream
-	Log       *slog.Logger
-	Now       func() time.Time // the clock; nil means time.Now
+	Domain   string // the gateway's name in greetings and Received lines
+	Gate     Gate
+	Tokens   Tokens
+	Audit    Recorder
+	Queue    *queue.Queue
+	Sessions *session.Register
+	// Upstream gives the upstream that a provider has at the moment.
+	Upstream func(provider string) (Upstream, bool)
+	Log      *slog.Logger
+	Now      func() time.Time // the clock; nil means time.Now
 }
 
 // Proxy serves submissions. It is safe for concurrent use.
@@ -88,6 +89,10 @@ type Door struct {
 
 // Close takes leave of upstream. It is for the end, when no message is on its way any more.
 func (p *Proxy) Close() { p.pool.close() }
+
+// Leave takes leave of the upstream that a provider had until now: at once on connections that no message uses, and after
+// the message on the others.
+func (p *Proxy) Leave(provider string) { p.pool.end(provider) }
 
 // Serve holds the dialogue with one client until its connection ends, and closes it. When ctx ends, the client is told
 // so at the next command; a message on its way is finished first.

@@ -158,6 +158,7 @@ func (d *dialogue) signIn(ctx context.Context, attempt auth.Attempt, decide deci
 			Remote:   d.conn.Remote,
 			Started:  d.proxy.Now(),
 			Expires:  grant.Expires,
+			Grant:    &grant,
 		}, link.cut)
 		if err != nil {
 			return auth.TooMany(err)

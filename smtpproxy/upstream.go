@@ -49,6 +49,7 @@ type submission struct {
 	told   []secret.Text
 	pause  *time.Timer // ends it when it waits in the pool for too long
 	pauses int         // how often it has waited there
+	era    int         // of its provider's upstream when it was opened; see [pool.era]
 }
 
 // openSubmission connects to upstream, upgrades to TLS, and signs in as user with an access token.

@@ -110,7 +110,7 @@ func (r CodeRequest) claims() string {
 
 // signInProvider gives the provider at which a person can sign in.
 func (s *Source) signInProvider(name string) (*Microsoft, *Error) {
-	provider, known := s.providers[name]
+	provider, known := s.provider(name)
 	advice := ""
 	switch {
 	case !known:

@@ -70,7 +70,7 @@ func (p *platform) token(claims jwt.MapClaims) secret.Text {
 // with makes the provider of the simulator with another credential.
 func (s *simulated) with(c MicrosoftConfig) *Microsoft {
 	s.t.Helper()
-	old := s.source.providers["contoso"]
+	old := (*s.source.providers.Load())["contoso"]
 	c.Authority, c.ClientID, c.Scopes, c.ApplicationScope = old.authority, federatedClient, old.scopes, appScope
 	m, err := NewMicrosoft(c)
 	if err != nil {

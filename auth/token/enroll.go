@@ -54,7 +54,7 @@ func (s *Source) Enroll(ctx context.Context, account Account, by string, show fu
 
 // enrollable gives the provider of an account for which a person can sign in.
 func (s *Source) enrollable(account Account) (*Microsoft, *Error) {
-	provider, known := s.providers[account.Provider]
+	provider, known := s.provider(account.Provider)
 	advice := ""
 	switch {
 	case !known:

@@ -215,7 +215,7 @@ func TestAccountsThatCannotBeEnrolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		for tenant, word := range map[string]string{"common": "common", "organizations": "organizations", "tokens.example": "token"} {
-			h.source.providers[tenant] = h.provider(MicrosoftConfig{Authority: "https://localhost/" + tenant})
+			(*h.source.providers.Load())[tenant] = h.provider(MicrosoftConfig{Authority: "https://localhost/" + tenant})
 			account := Account{Provider: tenant, Grant: Delegated, Name: alice.Username}
 			_, err := h.source.Enroll(context.Background(), account, "root", nil)
 			if failed := h.wantClass(err, Misconfigured); !strings.Contains(failed.Advice, word) {

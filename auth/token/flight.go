@@ -14,9 +14,10 @@ import (
 // flight is one request for an account's token, for all who wait for it. It is nobody's: it goes on when those who
 // wanted it have gone (threat model I-20).
 type flight struct {
-	account Account
-	force   bool // the provider is asked whatever the store holds
-	done    chan struct{}
+	account  Account
+	provider *Microsoft
+	force    bool // the provider is asked whatever the store holds
+	done     chan struct{}
 	// access and failed are set before done is closed, and not written afterwards.
 	access Access
 	failed *Error
@@ -45,18 +46,22 @@ func (f *flight) wait(ctx context.Context, second Access) (Access, *Error) {
 }
 
 // join gives the account's flight, a new one where none is under way. The caller holds the mutex.
-func (s *Source) join(provider *Microsoft, e *entry, force bool) (*flight, *Error) {
+func (s *Source) join(e *entry, force bool) (*flight, *Error) {
 	if e.flight != nil {
 		return e.flight, nil
 	}
 	if s.closed {
 		return nil, stopping(e.account)
 	}
-	f := &flight{account: e.account, force: force, done: make(chan struct{})}
+	provider, known := s.provider(e.account.Provider)
+	if !known {
+		return nil, noProvider(e.account)
+	}
+	f := &flight{account: e.account, provider: provider, force: force, done: make(chan struct{})}
 	e.flight = f
 	r := request{account: e.account, identity: e.enrolment.Identity, current: e.access.Token, force: force}
 	enrolment := e.enrolment
-	s.tasks.Go(func() { s.fly(provider, f, e, r, enrolment) })
+	s.tasks.Go(func() { s.fly(f, e, r, enrolment) })
 	return f, nil
 }
 
@@ -65,10 +70,10 @@ func stopping(account Account) *Error {
 }
 
 // fly makes the request and settles the entry. The order is: save, record, then use.
-func (s *Source) fly(provider *Microsoft, f *flight, e *entry, r request, before Enrolment) {
+func (s *Source) fly(f *flight, e *entry, r request, before Enrolment) {
 	ctx, cancel := context.WithTimeout(s.ctx, flightTime)
 	defer cancel()
-	access, asked, failed := s.fetch(ctx, provider, r)
+	access, asked, failed := s.fetch(ctx, f.provider, r)
 	if failed == nil && !access.Expires.After(access.Obtained) {
 		failed = &Error{Account: r.account, Class: Temporary, Advice: "the provider issued a token that is over already"}
 	}
@@ -91,7 +96,10 @@ func (s *Source) fly(provider *Microsoft, f *flight, e *entry, r request, before
 func (s *Source) settle(f *flight, e *entry, access Access, failed *Error, before, after Enrolment) {
 	s.mu.Lock()
 	e.flight = nil
+	is, known := s.provider(f.account.Provider)
 	switch {
+	case !known || !is.sameApplication(f.provider):
+		failed = &Error{Account: f.account, Class: Temporary, Advice: "the account's provider has just changed"}
 	case !e.enrolment.same(before) && !e.enrolment.same(after):
 		// The account was enrolled anew, or refused elsewhere, meanwhile: this is about how it was before.
 		failed = &Error{Account: f.account, Class: Temporary, Advice: "the account's enrolment has just changed"}

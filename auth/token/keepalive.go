@@ -61,7 +61,7 @@ func (s *Source) idle() []Account {
 	}
 	var wanted []Account
 	for _, account := range accounts {
-		if _, known := s.providers[account.Provider]; known && s.wanted(account) {
+		if _, known := s.provider(account.Provider); known && s.wanted(account) {
 			wanted = append(wanted, account)
 		}
 	}
@@ -71,7 +71,7 @@ func (s *Source) idle() []Account {
 // wake uses one account's refresh token, unless another process was quicker or the provider is busy: there is another
 // look. The flight answers to nobody and records its own failure.
 func (s *Source) wake(account Account) {
-	if s.providers[account.Provider].pace.busy() || !s.stillIdle(account) {
+	if provider, known := s.provider(account.Provider); !known || provider.pace.busy() || !s.stillIdle(account) {
 		return
 	}
 	if f := s.renewOne(account); f != nil {

@@ -12,7 +12,7 @@ import (
 // keeper makes a source that keeps accounts alive, on what the harness has.
 func (h *harness) keeper(wanted func(Account) bool) *Source {
 	h.t.Helper()
-	source := NewSource(Config{Providers: h.source.providers, Store: h.store, Audit: h.audit, Log: slog.New(slog.DiscardHandler), Wanted: wanted})
+	source := NewSource(Config{Providers: *h.source.providers.Load(), Store: h.store, Audit: h.audit, Log: slog.New(slog.DiscardHandler), Wanted: wanted})
 	h.t.Cleanup(source.Close)
 	return source
 }

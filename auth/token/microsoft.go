@@ -37,6 +37,9 @@ type MicrosoftConfig struct {
 	// ManagedIdentity is [SystemIdentity], or the client id of an identity that is assigned to this Azure machine;
 	// TokenExchange is then what its token is asked for, such as api://AzureADTokenExchange.
 	ManagedIdentity, TokenExchange string
+	// Predecessor is the provider whose place this one takes, or nil. The pace of requests to the same tenant goes on: what
+	// Entra asked of the one holds for the other.
+	Predecessor *Microsoft
 	// Roots verify the authority's certificate; nil means the system's.
 	Roots *x509.CertPool
 }
@@ -97,6 +100,9 @@ func newMicrosoft(c MicrosoftConfig, dial dialFunc) (*Microsoft, error) {
 		}
 	}
 	pace := newPace()
+	if c.Predecessor != nil && c.Predecessor.authority == authority {
+		pace = c.Predecessor.pace
+	}
 	return &Microsoft{
 		authority: authority, host: u.Host, tenant: tenant, hosts: hosts,
 		clientID: c.ClientID, scopes: c.Scopes, applicationScope: c.ApplicationScope, credential: credential,

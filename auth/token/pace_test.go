@@ -63,7 +63,7 @@ func TestI33ManyAccountsWakeAtOnce(t *testing.T) {
 func TestFullQueueIsToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
-		pace := h.source.providers["contoso"].pace
+		pace := (*h.source.providers.Load())["contoso"].pace
 		pace.limiter.ReserveN(time.Now(), requestsAtOnce)
 		for range maxTurn / time.Second {
 			pace.limiter.ReserveN(time.Now(), mostRequests)
@@ -117,7 +117,7 @@ func TestRetryAfterHoldsTheProvider(t *testing.T) {
 		h.wantCalls(2)
 		h.entra.set(func() { h.entra.token = nil })
 		time.Sleep(121 * time.Second)
-		if got := h.source.providers["contoso"].pace.limiter.Limit(); got != mostRequests/2 {
+		if got := (*h.source.providers.Load())["contoso"].pace.limiter.Limit(); got != mostRequests/2 {
 			t.Errorf("the rate is %v a second, want half of what it was", got)
 		}
 		time.Sleep(2 * time.Minute)

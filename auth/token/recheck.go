@@ -12,8 +12,7 @@ import (
 // again, the account stands well from then on, in every process that shares the store; where it refuses, all is as after any
 // refusal. The error is an *[Error] always.
 func (s *Source) Recheck(ctx context.Context, account Account, by string) error {
-	provider, known := s.providers[account.Provider]
-	if !known || account.Grant != Delegated {
+	if _, known := s.provider(account.Provider); !known || account.Grant != Delegated {
 		return &Error{Account: account, Class: Misconfigured, Advice: "only a person's account, of a provider of the configuration, is asked about again"}
 	}
 	before, failed := s.enrolment(ctx, account)
@@ -31,7 +30,7 @@ func (s *Source) Recheck(ctx context.Context, account Account, by string) error 
 	s.mu.Lock()
 	e := s.entry(account)
 	e.heed(now)
-	f, failed := s.join(provider, e, true)
+	f, failed := s.join(e, true)
 	s.mu.Unlock()
 	if failed != nil {
 		return failed

@@ -464,7 +464,7 @@ func TestClientOfAnotherConfiguration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.enroll(aliceAccount, alice)
-		provider := h.source.providers["contoso"]
+		provider := (*h.source.providers.Load())["contoso"]
 		provider.clientID = "00000000-mistyped"
 		_, err := h.use(aliceAccount)
 		h.wantClass(err, Misconfigured)

@@ -31,7 +31,7 @@ func (s *Source) renewAhead() {
 // to do for those who wait, its accounts are not ripe: the next look comes soon.
 func (s *Source) ripe(now time.Time) []Account {
 	busy := make(map[string]bool)
-	for name, provider := range s.providers {
+	for name, provider := range *s.providers.Load() {
 		busy[name] = provider.pace.busy()
 	}
 	s.mu.Lock()
@@ -63,6 +63,6 @@ func (s *Source) renewOne(account Account) *flight {
 	if !e.due(time.Now()) {
 		return nil
 	}
-	f, _ := s.join(s.providers[account.Provider], e, false)
+	f, _ := s.join(e, false)
 	return f
 }

@@ -127,7 +127,7 @@ func TestSimulatorRevokes(t *testing.T) {
 func TestSimulatorsErrors(t *testing.T) {
 	s := newSimulated(t)
 	identity := s.enrollAlice()
-	provider := s.source.providers["contoso"]
+	provider := (*s.source.providers.Load())["contoso"]
 	classes := make(map[int]Class)
 	for _, row := range f3 {
 		for _, code := range row.codes {
@@ -148,7 +148,7 @@ func TestSimulatorsErrors(t *testing.T) {
 func TestSimulatorsFaults(t *testing.T) {
 	s := newSimulated(t)
 	identity := s.enrollAlice()
-	provider := s.source.providers["contoso"]
+	provider := (*s.source.providers.Load())["contoso"]
 	for name, test := range map[string]struct {
 		fault tenant.Fault
 		want  Class // empty for success
@@ -183,7 +183,7 @@ func TestSimulatorsFaults(t *testing.T) {
 // TestSimulatorsConfigurationFaults are what an administrator meets on the first day.
 func TestSimulatorsConfigurationFaults(t *testing.T) {
 	s := newSimulated(t)
-	provider := s.source.providers["contoso"]
+	provider := (*s.source.providers.Load())["contoso"]
 	for name, test := range map[string]struct {
 		config MicrosoftConfig
 		code   int

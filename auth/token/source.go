@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -42,7 +43,7 @@ const (
 // Source keeps the tokens of all accounts and gets new ones. It is safe for concurrent use, and owns goroutines: close
 // it.
 type Source struct {
-	providers map[string]*Microsoft
+	providers atomic.Pointer[map[string]*Microsoft] // name → provider; changed under mu
 	store     Store
 	audit     interface{ Record(audit.Event) error }
 	log       *slog.Logger
@@ -61,9 +62,10 @@ type Source struct {
 // NewSource makes a source and starts its work in the background: the renewals, and the keeping alive.
 func NewSource(c Config) *Source {
 	s := &Source{
-		providers: c.Providers, store: c.Store, audit: c.Audit, log: c.Log, wanted: c.Wanted,
+		store: c.Store, audit: c.Audit, log: c.Log, wanted: c.Wanted,
 		entries: make(map[Account]*entry), crowds: rate.NewLimiter(rate.Every(time.Minute), 1),
 	}
+	s.providers.Store(&c.Providers)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.renewAhead)
 	if s.wanted != nil {
@@ -79,7 +81,7 @@ func (s *Source) Close() {
 	s.mu.Unlock()
 	s.cancel()
 	s.tasks.Wait()
-	for _, provider := range s.providers {
+	for _, provider := range *s.providers.Load() {
 		provider.client.CloseIdleConnections()
 	}
 }
@@ -111,9 +113,8 @@ func (s *Source) Use(ctx context.Context, account Account, do func(context.Conte
 
 // access gives the account's token: from memory, or when a flight brings it.
 func (s *Source) access(ctx context.Context, account Account) (Access, *Error) {
-	provider, known := s.providers[account.Provider]
-	if !known {
-		return Access{}, &Error{Account: account, Class: Misconfigured, Advice: "there is no provider " + account.Provider + " in the configuration"}
+	if _, known := s.provider(account.Provider); !known {
+		return Access{}, noProvider(account)
 	}
 	enrolment, failed := s.enrolment(ctx, account)
 	if failed != nil {
@@ -129,7 +130,7 @@ func (s *Source) access(ctx context.Context, account Account) (Access, *Error) {
 		s.mu.Unlock()
 		return access, refusal
 	}
-	f, failed := s.join(provider, e, false)
+	f, failed := s.join(e, false)
 	s.mu.Unlock()
 	if failed != nil {
 		return Access{}, failed
@@ -167,7 +168,7 @@ func (s *Source) replace(account Account, refused secret.Text) (Access, *flight,
 	case e.flight == nil && !e.renewals.Allow():
 		return Access{}, nil, nil
 	}
-	f, failed := s.join(s.providers[account.Provider], e, true)
+	f, failed := s.join(e, true)
 	return Access{}, f, failed
 }
 

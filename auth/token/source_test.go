@@ -199,7 +199,7 @@ func TestWhenTheProviderIsAsked(t *testing.T) {
 				{"a newer token, forced", func(secret.Text) secret.Text { return secret.New("older") }, true, true},
 			} {
 				kept := h.mustUse(account).Token
-				_, asked, failed := h.source.providers["contoso"].fetch(t.Context(), h.store,
+				_, asked, failed := (*h.source.providers.Load())["contoso"].fetch(t.Context(), h.store,
 					request{account: account, identity: alice, current: test.current(kept), force: test.force})
 				if failed != nil || asked != test.want {
 					t.Errorf("%s, %s: got %v, %v, want %v", account, test.name, asked, failed, test.want)

@@ -84,11 +84,11 @@ func (a *Admin) Enroll(ctx context.Context, login string, log *slog.Logger, show
 	if mapping.Account.Grant == token.Application {
 		return token.Identity{}, fmt.Errorf("%s has grant: application: nobody has to sign in for it", mapping.Login)
 	}
-	up, err := newUpstreams(a.config.Providers)
+	up, err := newUpstreams(a.config.Providers, nil)
 	if err != nil {
 		return token.Identity{}, err
 	}
-	source := token.NewSource(token.Config{Providers: up.tokens, Store: tokenStore{a.state.Store}, Audit: a.state.Audit, Log: log})
+	source := token.NewSource(token.Config{Providers: up.tokens(), Store: tokenStore{a.state.Store}, Audit: a.state.Audit, Log: log})
 	defer source.Close()
 	return source.Enroll(ctx, mapping.Account, a.by, show)
 }

@@ -17,11 +17,11 @@ func (a *Admin) Recheck(ctx context.Context, logins []string, log *slog.Logger, 
 	if err != nil {
 		return err
 	}
-	up, err := newUpstreams(a.config.Providers)
+	up, err := newUpstreams(a.config.Providers, nil)
 	if err != nil {
 		return err
 	}
-	source := token.NewSource(token.Config{Providers: up.tokens, Store: tokenStore{a.state.Store}, Audit: a.state.Audit, Log: log})
+	source := token.NewSource(token.Config{Providers: up.tokens(), Store: tokenStore{a.state.Store}, Audit: a.state.Audit, Log: log})
 	defer source.Close()
 	asked := make(map[token.Account]bool)
 	for _, mapping := range mappings {

@@ -60,6 +60,13 @@ func newAdmission(limits config.ConnectionLimits, log *slog.Logger, now func() t
 	return &admission{limits: limits, log: log, now: now, sources: make(map[netip.Prefix]*source)}
 }
 
+// setLimits has other limits hold from now on. Connections that are over them stay.
+func (a *admission) setLimits(limits config.ConnectionLimits) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.limits = limits
+}
+
 // sourceOf gives the network that an address counts for: itself, or its /64 for IPv6, where one customer has at least
 // that much and could come from another address each time.
 func sourceOf(address netip.Addr) netip.Prefix {

@@ -8,6 +8,9 @@ import (
 // causeKilled is the cause of sessions that somebody has cut off, as the audit log has it.
 const causeKilled = "killed"
 
+// causeReconfigured is the cause of sessions that had nothing to stand on any more after a reload.
+const causeReconfigured = "reconfigured"
+
 // cutSessions ends the sessions that match picks, and gives their number, once that is in the audit log: what they are, in
 // words, and by whom. Where they are all of one login, the event names it, so that its owner can see it.
 func cutSessions(

@@ -14,10 +14,11 @@ import (
 func doors(c *config.Config, listeners []*listener) []web.Door {
 	var all []web.Door
 	for _, l := range listeners {
+		s := l.service.Load().config
 		d := web.Door{
-			Protocol: l.config.Protocol, TLS: l.config.TLS, Host: c.Domain, LegacyTLS: l.config.LegacyTLS, Networks: l.config.Networks,
+			Protocol: s.Protocol, TLS: s.TLS, Host: c.Domain, LegacyTLS: s.LegacyTLS, Networks: s.Networks,
 		}
-		if advertised := l.config.Advertise; advertised != "" {
+		if advertised := s.Advertise; advertised != "" {
 			d.Host, d.Port, _ = net.SplitHostPort(advertised) // the configuration is validated
 			all = append(all, d)
 			continue

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -35,27 +34,31 @@ type Options struct {
 
 // Gateway is a running gateway.
 type Gateway struct {
-	config    *config.Config
-	log       *slog.Logger
-	state     *State
-	tokens    *token.Source
-	stamper   *apppassword.Stamper
-	guesses   *throttle.Guesses
-	directory *auth.Directory
-	gate      *auth.Gate
-	queue     *queue.Queue
-	smtp      *smtpproxy.Proxy
-	sessions  session.Register
-	listeners []*listener
-	portal    *portal      // nil where there is none
-	admin     *adminSocket // nil where there is none
+	log          *slog.Logger
+	state        *State
+	current      atomic.Pointer[generation]
+	tokens       *token.Source
+	stamper      *apppassword.Stamper
+	guesses      *throttle.Guesses
+	gate         *auth.Gate
+	queue        *queue.Queue
+	smtp         *smtpproxy.Proxy
+	imap         *imapproxy.Proxy
+	sessions     session.Register
+	admission    *admission
+	certificates certificates
+	listeners    listeners
+	withdrawals  *withdrawals
+	portal       atomic.Pointer[portal]     // nil where there is none
+	metrics      *metrics.Metrics           // counts also where nobody looks
+	monitoring   atomic.Pointer[monitoring] // nil where the configuration has none
+	admin        *adminSocket               // nil where there is none
 
-	metrics    *metrics.Metrics // nil where the configuration has none
-	monitoring *monitoring      // likewise
-	stopping   atomic.Bool      // nobody new is served any more
+	reloading sync.Mutex
+	stopping  atomic.Bool // nobody new is served any more
 
-	stop      func() // tells every dialogue to come to an end
-	stopWatch func() // tells what watches over the sessions to come to an end
+	stop      context.CancelFunc // tells every dialogue to come to an end
+	stopWatch context.CancelFunc // tells what watches over the sessions to come to an end
 	wait      sync.WaitGroup
 }
 
@@ -66,28 +69,50 @@ func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{config: c, log: o.Log, state: state}
-	if err := g.build(ctx, o); err != nil {
+	g := &Gateway{log: o.Log, state: state}
+	if err := g.start(ctx, c, o); err != nil {
 		return nil, errors.Join(err, g.close())
 	}
 	return g, nil
 }
 
-// build makes the parts from the bottom up and opens the listeners last.
-func (g *Gateway) build(ctx context.Context, o Options) error {
+// start makes the parts from the bottom up, and has the first generation come into force as a reload has the others.
+func (g *Gateway) start(ctx context.Context, c *config.Config, o Options) error {
 	g.watchEvents(o.Version)
-	up, err := newUpstreams(g.config.Providers)
+	first, err := newGeneration(c, nil)
 	if err != nil {
 		return err
 	}
-	certificates, err := loadCertificates(g.config)
+	g.current.Store(first)
+	if err := g.build(ctx, first); err != nil {
+		return err
+	}
+	changes, err := g.prepare(&generation{config: &config.Config{}}, first)
 	if err != nil {
 		return err
 	}
-	g.directory = auth.NewDirectory(g.config)
+	serveAdmin, err := g.open(o.Version, first, changes)
+	if err != nil {
+		discard(changes)
+		return err
+	}
+	commit(changes)
+	g.queue.Start(g.smtp)
+	watch, stopWatch := context.WithCancel(context.Background())
+	g.stopWatch = stopWatch
+	g.wait.Go(func() { returnMemory(g.listeners.ctx) })
+	g.wait.Go(func() { g.withdrawals.run(watch) })
+	g.wait.Go(serveAdmin)
+	return nil
+}
+
+// build makes what stays for as long as the gateway runs.
+func (g *Gateway) build(ctx context.Context, first *generation) (err error) {
+	dialogues, stop := context.WithCancel(context.Background())
+	g.stop = stop
 	g.tokens = token.NewSource(token.Config{
-		Providers: up.tokens, Store: tokenStore{g.state.Store}, Audit: g.state.Audit, Log: g.log,
-		Wanted: func(account token.Account) bool { return g.directory.HasAccount(account) },
+		Providers: first.upstreams.tokens(), Store: tokenStore{g.state.Store}, Audit: g.state.Audit, Log: g.log,
+		Wanted: func(account token.Account) bool { return g.generation().directory.HasAccount(account) },
 	})
 	g.stamper = apppassword.NewStamper(passwordStore{g.state.Store}, g.log)
 	g.guesses, err = throttle.Open(ctx, throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Keys.Hash, Log: g.log})
@@ -95,106 +120,100 @@ func (g *Gateway) build(ctx context.Context, o Options) error {
 		return err
 	}
 	g.gate = auth.NewGate(auth.GateConfig{
-		Directory: g.directory,
+		Directory: first.directory,
 		Passwords: apppassword.NewVerifier(passwordStore{g.state.Store}, g.state.Keys, nil),
 		Guesses:   g.guesses,
 		Locks:     g.state.Store,
 		Stamp:     g.stamper.Stamp,
 		Audit:     g.state.Audit,
 	})
-	if g.queue, err = g.openQueue(ctx, g.directory); err != nil {
+	if g.queue, err = g.openQueue(ctx); err != nil {
 		return err
 	}
-	g.smtp = smtpproxy.New(smtpproxy.Config{
-		Domain: g.config.Domain, Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Queue: g.queue, Sessions: &g.sessions,
-		Upstreams: up.smtp, Log: g.log,
-	})
-	imap := server{busy: imapproxy.Busy, serve: imapproxy.New(imapproxy.Config{
-		Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Upstreams: up.imap, Log: g.log,
-	}).Serve}
-	serve := func(l config.Listener) server {
-		if l.Protocol == "imap" {
-			return imap
-		}
-		door := smtpproxy.Door{Profile: smtpproxy.Profiles[l.Profile], WithoutAuth: l.WithoutAuth}
-		return server{busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func(func()) {
-			g.smtp.Serve(ctx, conn, door)
-			return nil
-		}}
-	}
-	return g.listen(certificates, serve, o.Version)
-}
-
-// listen opens every address, so that one that is taken is an error of the start, and then serves them all.
-func (g *Gateway) listen(certificates certificates, serve func(config.Listener) server, version string) error {
-	ordinary, legacy := certificates.profiles()
-	admission := newAdmission(affordable(g.config.Limits, g.log), g.log, time.Now)
-	var addresses []string
-	for _, c := range g.config.Listeners {
-		profile := ordinary
-		if c.LegacyTLS {
-			profile = legacy
-		}
-		l, err := listen(c, serverTLS(profile, c.Protocol), serve(c), admission, g.log.With("protocol", c.Protocol), time.Now)
-		if err != nil {
-			return fmt.Errorf("listener %s: %w", c.Address, err)
-		}
-		g.listeners = append(g.listeners, l)
-		addresses = append(addresses, fmt.Sprintf("%s %s %s", c.Protocol, c.TLS, l.Addr()))
-	}
-	if g.config.Portal != nil {
-		var err error
-		if g.portal, err = g.openPortal(certificates.ordinary, admission); err != nil {
-			return fmt.Errorf("portal %s: %w", g.config.Portal.Address, err)
-		}
-		addresses = append(addresses, "https implicit "+g.portal.listener.Addr().String())
-	}
-	if err := g.openMonitoring(); err != nil {
-		return err
-	}
-	withdrawn, err := watchWithdrawals(context.Background(), withdrawalsConfig{
+	g.buildProxies(first.config.Domain)
+	g.withdrawals, err = watchWithdrawals(ctx, withdrawalsConfig{
 		store: g.state.Store, sessions: &g.sessions, policy: g.policyOf, forget: g.forgetTokens, log: g.log,
 	})
 	if err != nil {
 		return err
 	}
-	serveAdmin, err := g.openAdmin()
-	if err != nil {
-		return err
-	}
-	err = g.state.Audit.Record(audit.GatewayStarted{
-		Version: version, Config: g.config.Digest, Listeners: addresses, Asserted: g.config.AssertedContexts(),
-	})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	g.stop = cancel
-	for _, l := range g.listeners {
-		g.wait.Go(func() { l.run(ctx) })
-	}
-	if g.portal != nil {
-		g.wait.Go(func() { g.portal.run(g.log) })
-	}
-	if g.monitoring != nil {
-		g.wait.Go(func() { g.monitoring.run(g.log) })
-	}
-	g.queue.Start(g.smtp)
-	certificates.watch(ctx, &g.wait, g.log)
-	g.wait.Go(func() { returnMemory(ctx) })
-	watch, cancel := context.WithCancel(context.Background())
-	g.stopWatch = cancel
-	g.wait.Go(func() { withdrawn.run(watch) })
-	g.wait.Go(serveAdmin)
+	g.admission = newAdmission(affordable(first.config.Limits, g.log), g.log, time.Now)
+	g.certificates.ctx, g.certificates.log = dialogues, g.log
+	g.listeners.ctx, g.listeners.log = dialogues, g.log
+	g.listeners.service, g.listeners.admission, g.listeners.sessions = g.services(), g.admission, &g.sessions
 	return nil
+}
+
+// buildProxies makes the proxies. Where mail goes they ask anew for each session.
+func (g *Gateway) buildProxies(domain string) {
+	g.smtp = smtpproxy.New(smtpproxy.Config{
+		Domain: domain, Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Queue: g.queue, Sessions: &g.sessions, Log: g.log,
+		Upstream: func(provider string) (smtpproxy.Upstream, bool) {
+			u := g.generation().upstreams[provider]
+			if u == nil {
+				return smtpproxy.Upstream{}, false
+			}
+			return u.smtp, true
+		},
+	})
+	g.imap = imapproxy.New(imapproxy.Config{
+		Gate: g.gate, Tokens: g.tokens, Audit: g.state.Audit, Sessions: &g.sessions, Log: g.log,
+		Upstream: func(provider string) (imapproxy.Upstream, bool) {
+			u := g.generation().upstreams[provider]
+			if u == nil {
+				return imapproxy.Upstream{}, false
+			}
+			return u.imap, true
+		},
+	})
+}
+
+// services gives the function that says how a listener serves its clients.
+func (g *Gateway) services() func(config.Listener) *service {
+	ordinary, legacy := g.certificates.profiles()
+	profiles := make(map[bool]map[string]*tls.Config) // legacy_tls → protocol → profile
+	for _, protocol := range []string{"imap", "smtp"} {
+		for isLegacy, base := range map[bool]*tls.Config{false: ordinary, true: legacy} {
+			if profiles[isLegacy] == nil {
+				profiles[isLegacy] = make(map[string]*tls.Config)
+			}
+			profiles[isLegacy][protocol] = serverTLS(base, protocol)
+		}
+	}
+	return func(l config.Listener) *service {
+		s := &service{config: l, tls: profiles[l.LegacyTLS][l.Protocol]}
+		if l.Protocol == "imap" {
+			s.server = server{busy: imapproxy.Busy, serve: g.imap.Serve}
+			return s
+		}
+		door := smtpproxy.Door{Profile: smtpproxy.Profiles[l.Profile], WithoutAuth: l.WithoutAuth}
+		s.server = server{busy: smtpproxy.Busy, serve: func(ctx context.Context, conn *front.Conn) func(func()) {
+			g.smtp.Serve(ctx, conn, door)
+			return nil
+		}}
+		return s
+	}
+}
+
+// open does what comes last before anybody is served: the admin socket, and the line in the audit log.
+func (g *Gateway) open(version string, first *generation, changes []change) (serveAdmin func(), err error) {
+	if serveAdmin, err = g.openAdmin(); err != nil {
+		return nil, err
+	}
+	started := audit.GatewayStarted{Version: version, Config: first.config.Digest, Asserted: first.config.AssertedContexts()}
+	for _, c := range changes {
+		started.Listeners = append(started.Listeners, c.serves...)
+	}
+	return serveAdmin, g.state.Audit.Record(started)
 }
 
 // openAdmin opens the admin socket, and gives the function that serves it. Where another gateway has it, which must be one
 // that shares the store, this one does without: what matters, locks and revocations, reaches it through the store.
 func (g *Gateway) openAdmin() (serve func(), err error) {
-	g.admin, serve, err = startAdmin(g.config.AdminSocket, &g.sessions, g.state.Audit, g.log)
+	socket := g.generation().config.AdminSocket
+	g.admin, serve, err = startAdmin(socket, &g.sessions, g.state.Audit, g.log)
 	if errors.Is(err, errSocketTaken) {
-		g.log.Warn("this gateway cannot be reached by postern session", "socket", g.config.AdminSocket, "error", err)
+		g.log.Warn("this gateway cannot be reached by postern session", "socket", socket, "error", err)
 		return func() {}, nil
 	}
 	return serve, err
@@ -218,38 +237,40 @@ type Address struct {
 // Addresses gives the addresses in the order of the configuration.
 func (g *Gateway) Addresses() []Address {
 	var all []Address
-	for _, l := range g.listeners {
-		all = append(all, Address{l.config.Protocol, l.config.TLS, l.Addr().String()})
+	for _, l := range g.listeners.current() {
+		c := l.service.Load().config
+		all = append(all, Address{c.Protocol, c.TLS, l.Addr().String()})
 	}
 	return all
 }
 
 // Portal gives the URL of the portal, empty where there is none.
 func (g *Gateway) Portal() string {
-	if g.portal == nil {
-		return ""
+	if p := g.portal.Load(); p != nil {
+		return p.shown.Load().url
 	}
-	return g.portal.url
+	return ""
 }
 
 // Stop takes the gateway down: no new connections; those who have not signed in, and SMTP clients between two messages,
 // are told; a message on its way is finished; IMAP sessions, and deliveries from the queue, go on until ctx ends, and are
 // cut off then.
 func (g *Gateway) Stop(ctx context.Context) error {
+	g.reloading.Lock() // a reload that is under way comes to its end first, and there is none afterwards
+	g.stopping.Store(true)
+	g.reloading.Unlock()
 	g.stopAccepting()
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		for _, l := range g.listeners {
-			l.wait.Wait()
-		}
+		g.listeners.drained()
 	}()
 	cut := 0
 	select {
 	case <-drained:
 	case <-ctx.Done():
 		cut = g.sessions.Cut("stopped", func(session.Info) bool { return true })
-		for _, l := range g.listeners {
+		for _, l := range g.listeners.all() {
 			l.closeConns()
 		}
 		<-drained
@@ -264,9 +285,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 // stopAccepting closes the listeners and tells every dialogue to come to an end.
 func (g *Gateway) stopAccepting() {
 	g.stopping.Store(true)
-	for _, l := range g.listeners {
-		_ = l.Close()
-	}
+	g.listeners.close()
 	if g.stop != nil {
 		g.stop()
 	}
@@ -277,10 +296,10 @@ func (g *Gateway) stopAccepting() {
 
 // closePortal ends the portal, if there is one.
 func (g *Gateway) closePortal(ctx context.Context) error {
-	if g.portal == nil {
-		return nil
+	if p := g.portal.Load(); p != nil {
+		return p.close(ctx)
 	}
-	return g.portal.close(ctx)
+	return nil
 }
 
 // close closes what build has made, in the opposite order.
@@ -288,6 +307,7 @@ func (g *Gateway) close() error {
 	g.stopAccepting()
 	ended, cancel := context.WithCancel(context.Background())
 	cancel() // nobody is to be waited for any more
+	g.certificates.watching.Wait()
 	err := errors.Join(g.closePortal(ended), g.closeMonitoring())
 	if g.queue != nil {
 		g.queue.Close(ended)

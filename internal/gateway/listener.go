@@ -13,11 +13,13 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/config"
 	"postern/internal/front"
 	"postern/internal/relay"
+	"postern/internal/session"
 )
 
 const (
@@ -30,16 +32,30 @@ const (
 // listener accepts the connections of one address and has them served.
 type listener struct {
 	net.Listener
-	config    config.Listener
-	tls       *tls.Config
-	server    server
+	address   string                  // as the configuration has it
+	service   atomic.Pointer[service] // a reload may change it; a connection keeps the one with which it began
 	admission *admission
 	log       *slog.Logger
 	now       func() time.Time
+	retire    func() // tells the dialogues of this listener to come to an end; set before run
 
 	mu    sync.Mutex
-	conns map[net.Conn]*place // the sockets of all connections, for the end of a drain → their places
+	conns map[net.Conn]*taken // sockets → what there is of each connection
 	wait  sync.WaitGroup
+}
+
+// service is how a listener serves its clients.
+type service struct {
+	config config.Listener
+	tls    *tls.Config
+	server server
+}
+
+// taken is a connection that has a place.
+type taken struct {
+	*place
+	session string // its id
+	from    netip.Addr
 }
 
 // server is a protocol's.
@@ -52,15 +68,17 @@ type server struct {
 }
 
 // listen opens the address. Serving begins with run.
-func listen(c config.Listener, tlsConfig *tls.Config, server server, admission *admission, log *slog.Logger, now func() time.Time) (*listener, error) {
+func listen(address string, s *service, admission *admission, log *slog.Logger, now func() time.Time) (*listener, error) {
 	settings := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes}}
-	l, err := settings.Listen(context.Background(), "tcp", c.Address)
+	l, err := settings.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: l, config: c, tls: tlsConfig, server: server, admission: admission, log: log, now: now,
-		conns: make(map[net.Conn]*place)}, nil
+	opened := &listener{Listener: l, address: address, admission: admission, log: log.With("protocol", s.config.Protocol), now: now,
+		conns: make(map[net.Conn]*taken)}
+	opened.service.Store(s)
+	return opened, nil
 }
 
 // run accepts until the listener is closed. Connections are served until ctx tells them to stop.
@@ -73,7 +91,7 @@ func (l *listener) run(ctx context.Context) {
 			return
 		}
 		if err != nil { // out of file descriptors, say: it passes, and asking at once again does not help
-			l.log.Error("cannot accept connections", "address", l.config.Address, "error", err)
+			l.log.Error("cannot accept connections", "address", l.address, "error", err)
 			time.Sleep(pause)
 			pause = min(2*pause, most)
 			continue
@@ -86,15 +104,17 @@ func (l *listener) run(ctx context.Context) {
 // take has a connection served in a goroutine of its own, if there is a place for it.
 func (l *listener) take(ctx context.Context, accepted net.Conn) {
 	conn := relay.Wrap(accepted)
+	service := l.service.Load()
 	place, err := l.admission.enter(remote(conn), func() { _ = conn.Close() })
 	if err != nil {
-		l.turnAway(conn)
+		service.turnAway(conn)
 		return
 	}
+	t := &taken{place, newSessionID(), remote(conn).Unmap()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conns[conn] = place
-	l.wait.Go(func() { l.handle(ctx, conn, place) })
+	l.conns[conn] = t
+	l.wait.Go(func() { l.handle(ctx, service, conn, t) })
 }
 
 // remote gives the address that a connection comes from.
@@ -105,10 +125,10 @@ func remote(conn net.Conn) netip.Addr {
 
 // turnAway closes a connection, with a word where it can be said without TLS. A line fits into the socket's buffer, so
 // that nobody waits for it.
-func (l *listener) turnAway(conn net.Conn) {
-	if l.config.TLS != config.Implicit {
+func (s *service) turnAway(conn net.Conn) {
+	if s.config.TLS != config.Implicit {
 		_ = conn.SetWriteDeadline(time.Now().Add(time.Millisecond))
-		_, _ = io.WriteString(conn, l.server.busy)
+		_, _ = io.WriteString(conn, s.server.busy)
 	}
 	_ = conn.Close()
 }
@@ -122,11 +142,11 @@ func (l *listener) forget(conn net.Conn) {
 }
 
 // handle serves one connection to the end of its dialogue, and has a session that follows from it go on.
-func (l *listener) handle(ctx context.Context, raw net.Conn, place *place) {
-	conn := front.New(raw, newSessionID(), l.now())
-	conn.OnSignIn = place.signedIn
+func (l *listener) handle(ctx context.Context, service *service, raw net.Conn, t *taken) {
+	conn := front.New(raw, t.session, l.now())
+	conn.OnSignIn = t.signedIn
 	var session func(ended func())
-	l.contain(conn, func() { session = l.hold(ctx, conn) })
+	l.contain(conn, func() { session = l.hold(ctx, service, conn) })
 	if session == nil {
 		l.forget(raw)
 		return
@@ -163,15 +183,15 @@ func (l *listener) contain(conn *front.Conn, do func()) {
 }
 
 // hold secures the connection as the listener's configuration says, and holds the dialogue.
-func (l *listener) hold(ctx context.Context, conn *front.Conn) (session func(ended func())) {
+func (l *listener) hold(ctx context.Context, service *service, conn *front.Conn) (session func(ended func())) {
 	log := l.log.With("session", conn.Session, "remote", conn.Remote.String())
-	if !l.admits(conn.Remote.Addr()) {
-		log.Info("connection from outside the listener's networks", "listener", l.config.Address)
+	if !service.admits(conn.Remote.Addr()) {
+		log.Info("connection from outside the listener's networks", "listener", l.address)
 		return nil
 	}
-	switch l.config.TLS {
+	switch service.config.TLS {
 	case config.Implicit:
-		if err := conn.Handshake(ctx, l.tls); err != nil {
+		if err := conn.Handshake(ctx, service.tls); err != nil {
 			log.Info("no connection", "error", err)
 			return nil
 		}
@@ -181,15 +201,44 @@ func (l *listener) hold(ctx context.Context, conn *front.Conn) (session func(end
 		conn.ClearAllowed = true
 		fallthrough
 	default:
-		conn.StartTLS = l.tls
+		conn.StartTLS = service.tls
 	}
-	return l.server.serve(ctx, conn)
+	return service.server.serve(ctx, conn)
 }
 
 // admits reports whether the listener serves an address.
-func (l *listener) admits(remote netip.Addr) bool {
-	return len(l.config.Networks) == 0 ||
-		slices.ContainsFunc(l.config.Networks, func(n netip.Prefix) bool { return n.Contains(remote) })
+func (s *service) admits(remote netip.Addr) bool {
+	return len(s.config.Networks) == 0 ||
+		slices.ContainsFunc(s.config.Networks, func(n netip.Prefix) bool { return n.Contains(remote) })
+}
+
+// connections gives their number.
+func (l *listener) connections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
+// cutForbidden ends the connections from outside the listener's networks: a reload may have narrowed them.
+func (l *listener) cutForbidden(sessions *session.Register) {
+	s := l.service.Load()
+	forbidden := make(map[string]bool) // ids of sessions
+	var sockets []net.Conn
+	l.mu.Lock()
+	for socket, t := range l.conns {
+		if !s.admits(t.from) {
+			forbidden[t.session] = true
+			sockets = append(sockets, socket)
+		}
+	}
+	l.mu.Unlock()
+	if len(sockets) == 0 {
+		return
+	}
+	sessions.Cut(causeReconfigured, func(i session.Info) bool { return forbidden[i.ID] })
+	for _, socket := range sockets { // of those that have not signed in, too
+		_ = socket.Close()
+	}
 }
 
 // closeConns closes the sockets of all connections that are left, and gives their number.

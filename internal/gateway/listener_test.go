@@ -37,7 +37,7 @@ func newEntrance(t *testing.T, mode config.TLSMode, limits config.ConnectionLimi
 			_ = conn.Close()
 		}
 	}
-	l, err := listen(config.Listener{Protocol: "imap", Address: "127.0.0.1:0", TLS: mode}, nil, server{serve: serve, busy: "* BYE [LIMIT]\r\n"},
+	l, err := listen("127.0.0.1:0", &service{config.Listener{Protocol: "imap", TLS: mode}, nil, server{serve: serve, busy: "* BYE [LIMIT]\r\n"}},
 		newAdmission(limits, quiet, time.Now), quiet, time.Now)
 	if err != nil {
 		t.Fatal(err)

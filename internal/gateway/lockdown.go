@@ -11,7 +11,7 @@ import (
 )
 
 // policyOf gives the policy that the configuration has for a login; empty for a login that it does not know.
-func (g *Gateway) policyOf(login string) string { return policyOf(g.directory, login) }
+func (g *Gateway) policyOf(login string) string { return policyOf(g.generation().directory, login) }
 
 func policyOf(directory *auth.Directory, login string) string {
 	if mapping, known := directory.Lookup(login); known {
@@ -22,7 +22,8 @@ func policyOf(directory *auth.Directory, login string) string {
 
 // forgetTokens drops the tokens in memory of those within a scope.
 func (g *Gateway) forgetTokens(scope store.Scope) {
-	n := g.tokens.Forget(func(account token.Account) bool { return opensFor(g.config, g.directory, account, scope) })
+	current := g.generation()
+	n := g.tokens.Forget(func(account token.Account) bool { return opensFor(current.config, current.directory, account, scope) })
 	g.log.Info("tokens forgotten", "scope", scope.String(), "count", n)
 }
 

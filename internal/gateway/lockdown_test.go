@@ -50,7 +50,7 @@ func TestLockdownHoldsTheQueueOfThoseWithin(t *testing.T) {
 	if got, want := states(t, o), []string{"m1 barred", "m2 waiting"}; !slices.Equal(got, want) {
 		t.Errorf("the queue is %q, want %q", got, want)
 	}
-	who := submitters{directory: o.directory, store: o.state.Store}
+	who := submitters{generation: func() *generation { return &generation{config: o.config, directory: o.directory} }, store: o.state.Store}
 	copier := queue.Submitter{Login: "copier-3", Mailbox: "scans@contoso.example", User: "scans@contoso.example", Provider: "contoso", Grant: "application"}
 	if barred, err := who.Barred(t.Context(), copier, true); err != nil || barred != lockdownBars {
 		t.Errorf("its next message: got %q, %v; want it barred, also when it was released", barred, err)

@@ -7,7 +7,6 @@ import (
 
 	"postern/auth"
 	"postern/auth/token"
-	"postern/internal/config"
 	"postern/internal/queue"
 	"postern/internal/store"
 )
@@ -16,26 +15,26 @@ import (
 const lockdownBars = "a lockdown is on; postern lockdown status shows it"
 
 // openQueue opens the queue of the configuration. It delivers nothing yet.
-func (g *Gateway) openQueue(ctx context.Context, directory *auth.Directory) (*queue.Queue, error) {
+func (g *Gateway) openQueue(ctx context.Context) (*queue.Queue, error) {
+	c := g.generation().config
 	return queue.Open(ctx, queue.Config{
-		Domain: g.config.Domain, Store: g.state.Store, Files: queue.TemporaryFiles(g.config.Spool),
-		Identities: submitters{directory: directory, providers: g.config.Providers, store: g.state.Store},
+		Domain: c.Domain, Store: g.state.Store, Files: queue.TemporaryFiles(c.Spool),
+		Identities: submitters{generation: g.generation, store: g.state.Store},
 		Audit:      g.state.Audit, Log: g.log,
 	})
 }
 
 // submitters says who may send, as the configuration and the store have it at the moment.
 type submitters struct {
-	directory *auth.Directory
-	providers map[string]*config.Provider
-	store     *store.Store
+	generation func() *generation
+	store      *store.Store
 }
 
 // Barred gives in words why a submitter may not send any more; empty when it may. The login has to be mapped to what it
 // was mapped to when the message was accepted: what another identity was told is not this one's to send (threat model
 // I-09).
 func (s submitters) Barred(ctx context.Context, submitter queue.Submitter, released bool) (string, error) {
-	mapping, known := s.directory.Lookup(submitter.Login)
+	mapping, known := s.generation().directory.Lookup(submitter.Login)
 	account := token.Account{Provider: submitter.Provider, Grant: token.Grant(submitter.Grant), Name: submitter.Account}
 	switch {
 	case !known:
@@ -68,12 +67,13 @@ func (s submitters) Barred(ctx context.Context, submitter queue.Submitter, relea
 
 // Limits gives the limits of a login: those of its provider for the mailbox, and those of its policy for itself.
 func (s submitters) Limits(login string) queue.Limits {
-	mapping, known := s.directory.Lookup(login)
+	g := s.generation()
+	mapping, known := g.directory.Lookup(login)
 	if !known {
 		return queue.Limits{Connections: 1}
 	}
 	l := queue.Limits{LoginPerMinute: mapping.Policy.Limits.MessagesPerMinute}
-	if provider := s.providers[mapping.Account.Provider]; provider != nil {
+	if provider := g.config.Providers[mapping.Account.Provider]; provider != nil {
 		l.Connections, l.PerMinute, l.RecipientsPerDay = provider.SMTPConnections, provider.SMTPMessages, provider.SMTPRecipients
 	}
 	return l
@@ -81,5 +81,6 @@ func (s submitters) Limits(login string) queue.Limits {
 
 // limits gives the limits of a login of the configuration.
 func (a *Admin) limits(login string) queue.Limits {
-	return submitters{directory: a.directory, providers: a.config.Providers, store: a.state.Store}.Limits(login)
+	g := &generation{config: a.config, directory: a.directory}
+	return submitters{generation: func() *generation { return g }, store: a.state.Store}.Limits(login)
 }

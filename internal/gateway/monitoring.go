@@ -16,15 +16,14 @@ import (
 
 // monitoring is the listener of the figures, with its server.
 type monitoring struct {
+	address  string // as the configuration has it
 	listener net.Listener
 	server   *http.Server
 }
 
-// watchEvents has the figures follow the audit log. It comes before anything is recorded.
+// watchEvents has the figures follow the audit log, also where the configuration has nobody look at them: a reload may. It
+// comes before anything is recorded.
 func (g *Gateway) watchEvents(version string) {
-	if g.config.Metrics == nil {
-		return
-	}
 	g.metrics = metrics.New(metrics.Config{Version: version, Log: g.log, Sources: metrics.Sources{
 		Sessions:  func() map[string]int { return sessionsByProtocol(&g.sessions) },
 		Queue:     g.queueByState,
@@ -36,17 +35,36 @@ func (g *Gateway) watchEvents(version string) {
 	g.state.Audit.Watch(g.metrics.Event)
 }
 
-// openMonitoring opens the address of the figures, so that one that is taken is an error of the start.
-func (g *Gateway) openMonitoring() error {
-	if g.metrics == nil {
-		return nil
+// monitoringPart opens the address of the figures where it is new, so that one that is taken is an error.
+func (g *Gateway) monitoringPart(_, next *generation) (change, error) {
+	c, m := next.config.Metrics, g.monitoring.Load()
+	switch {
+	case c == nil:
+		return change{commit: func() { g.replaceMonitoring(nil) }}, nil
+	case m != nil && m.address == c.Address:
+		return change{}, nil
 	}
-	raw, err := net.Listen("tcp", g.config.Metrics.Address)
+	raw, err := net.Listen("tcp", c.Address)
 	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
+		return change{}, fmt.Errorf("metrics: %w", err)
 	}
-	g.monitoring = &monitoring{raw, newHTTPServer(g.metrics.Handler(), g.log)}
-	return nil
+	m = &monitoring{c.Address, raw, newHTTPServer(g.metrics.Handler(), g.log)}
+	return change{
+		discard: func() { _ = raw.Close() },
+		commit:  func() { g.replaceMonitoring(m) },
+	}, nil
+}
+
+// replaceMonitoring has figures be served in the place of where they were; nil for nowhere. Whoever was looking looks
+// again.
+func (g *Gateway) replaceMonitoring(m *monitoring) {
+	was := g.monitoring.Swap(m)
+	if m != nil {
+		g.wait.Go(func() { m.run(g.log) })
+	}
+	if was != nil {
+		_ = was.close()
+	}
 }
 
 // run serves until close.
@@ -56,24 +74,29 @@ func (m *monitoring) run(log *slog.Logger) {
 	}
 }
 
+// close stops serving.
+func (m *monitoring) close() error {
+	_ = m.listener.Close() // the server does not know it before run
+	if err := m.server.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
 // closeMonitoring stops serving figures, if there are any: whoever looks at them looks again.
 func (g *Gateway) closeMonitoring() error {
-	if g.monitoring == nil {
-		return nil
-	}
-	_ = g.monitoring.listener.Close() // the server does not know it before run
-	if err := g.monitoring.server.Close(); !errors.Is(err, net.ErrClosed) {
-		return err
+	if m := g.monitoring.Load(); m != nil {
+		return m.close()
 	}
 	return nil
 }
 
 // Metrics gives the address of the figures, host:port; empty where there are none.
 func (g *Gateway) Metrics() string {
-	if g.monitoring == nil {
-		return ""
+	if m := g.monitoring.Load(); m != nil {
+		return m.listener.Addr().String()
 	}
-	return g.monitoring.listener.Addr().String()
+	return ""
 }
 
 // sessionsByProtocol counts live sessions. A protocol without any has a zero, so that its series does not come and go.
@@ -97,7 +120,8 @@ func (g *Gateway) queueByState(ctx context.Context) (map[string]int, error) {
 
 // forecast says what has stopped and what ever will, for the figures.
 func (g *Gateway) forecast(ctx context.Context) ([]metrics.Stop, error) {
-	admin := Admin{config: g.config, directory: g.directory, state: g.state}
+	current := g.generation()
+	admin := Admin{config: current.config, directory: current.directory, state: g.state}
 	now := time.Now()
 	stops, err := admin.Forecast(ctx, now, now.AddDate(100, 0, 0))
 	all := make([]metrics.Stop, len(stops))

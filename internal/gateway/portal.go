@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -12,9 +13,9 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"postern/auth"
 	"postern/auth/factor"
 	"postern/certs"
 	"postern/internal/config"
@@ -24,38 +25,109 @@ import (
 
 // portal is the portal's listener with its server.
 type portal struct {
-	listener net.Listener
+	address  string // as the configuration has it
+	raw      net.Listener
+	listener net.Listener // raw with the limits on connections and TLS
 	server   *http.Server
-	url      string
+	shown    atomic.Pointer[pages] // a reload may change them; a request keeps those with which it began
 }
 
-// openPortal opens the portal's address, so that one that is taken is an error of the start. Serving begins with run.
-func (g *Gateway) openPortal(certificates *certs.Store, admission *admission) (*portal, error) {
-	c := g.config.Portal
-	raw, err := net.Listen("tcp", c.Address)
+// pages are the portal as one generation has it.
+type pages struct {
+	*web.Portal
+	url      string
+	networks []netip.Prefix
+}
+
+// portalPart opens the portal's address where it is new, so that one that is taken is an error, and makes the next
+// generation's pages.
+func (g *Gateway) portalPart(before, next *generation) (change, error) {
+	c, p := next.config.Portal, g.portal.Load()
+	if c == nil {
+		return change{commit: func() { g.replacePortal(nil) }}, nil
+	}
+	var ch change
+	if p == nil || p.address != c.Address {
+		var err error
+		if p, err = g.openPortal(c.Address); err != nil {
+			return change{}, fmt.Errorf("portal %s: %w", c.Address, err)
+		}
+		ch.discard = func() { _ = p.raw.Close() }
+	}
+	made, err := g.portalPages(next, p)
+	if err != nil {
+		if ch.discard != nil {
+			ch.discard()
+		}
+		return change{}, fmt.Errorf("portal %s: %w", c.Address, err)
+	}
+	ch.serves = []string{"https implicit " + p.raw.Addr().String()}
+	ch.commit = func() {
+		p.shown.Store(made)
+		g.replacePortal(p)
+	}
+	return ch, nil
+}
+
+// openPortal opens the portal's address. Serving begins with replacePortal.
+func (g *Gateway) openPortal(address string) (*portal, error) {
+	raw, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	p := &portal{url: c.Origin(g.config.Domain, raw.Addr())}
-	factors, err := g.factors(p.url)
-	if err != nil {
-		return nil, errors.Join(err, raw.Close())
-	}
-	pages, err := web.New(web.Config{
-		URL: p.url, Administration: c.Administration, Providers: portalProviders(g.config), Factors: factors,
-		Authority: g.tokens, Enroller: portalAccounts{auth.NewDirectory(g.config), g.state.Store, g.tokens},
-		Sessions: portalSessions{g.state.Store}, Keys: g.state.Keys, Audit: g.state.Audit, Log: g.log.With("protocol", "https"),
-		Desk:   &portalDesk{g.directory, g.state, &g.sessions, g.config.AuditFile, doors(g.config, g.listeners), time.Now},
-		Office: &portalOffice{g.config, g.directory, g.state, &g.sessions, time.Now},
-	})
-	if err != nil {
-		return nil, errors.Join(err, raw.Close())
-	}
-	settings := certs.ServerTLS(certificates.GetCertificate)
+	p := &portal{address: address, raw: raw}
+	settings := certs.ServerTLS(g.certificates.ordinary.certificate)
 	settings.NextProtos = []string{"http/1.1"}
-	p.listener = tls.NewListener(&admitted{raw, admission, c.Networks}, settings)
-	p.server = newHTTPServer(pages, g.log)
+	p.listener = tls.NewListener(&admitted{raw, g.admission, func() []netip.Prefix { return p.shown.Load().networks }}, settings)
+	p.server = newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.shown.Load().ServeHTTP(w, r)
+	}), g.log)
 	return p, nil
+}
+
+// portalPages makes the pages of a generation.
+func (g *Gateway) portalPages(of *generation, p *portal) (*pages, error) {
+	c := of.config.Portal
+	made := &pages{url: c.Origin(of.config.Domain, p.raw.Addr()), networks: c.Networks}
+	factors, err := g.factors(made.url)
+	if err != nil {
+		return nil, err
+	}
+	var predecessor *web.Portal
+	if was := g.portal.Load(); was != nil {
+		predecessor = was.shown.Load().Portal
+	}
+	made.Portal, err = web.New(web.Config{
+		URL: made.url, Administration: c.Administration, Providers: portalProviders(of.config), Factors: factors,
+		Authority: g.tokens, Enroller: portalAccounts{of.directory, g.state.Store, g.tokens},
+		Sessions: portalSessions{g.state.Store}, Keys: g.state.Keys, Audit: g.state.Audit, Log: g.log.With("protocol", "https"),
+		Desk: &portalDesk{of.directory, g.state, &g.sessions, of.config.AuditFile,
+			func() []web.Door { return doors(of.config, g.listeners.current()) }, time.Now},
+		Office:      &portalOffice{of.config, of.directory, g.state, &g.sessions, time.Now},
+		Predecessor: predecessor,
+	})
+	return made, err
+}
+
+// replacePortal has a portal be served in the place of the one that there was; nil for none. What is under way on another
+// address may end.
+func (g *Gateway) replacePortal(p *portal) {
+	was := g.portal.Swap(p)
+	if was == p {
+		return
+	}
+	if p != nil {
+		g.wait.Go(func() { p.run(g.log) })
+	}
+	if was != nil {
+		g.wait.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), httpDrain)
+			defer cancel()
+			if err := was.close(ctx); err != nil {
+				g.log.Error("the portal's old address is not closed in order", "address", was.address, "error", err)
+			}
+		})
+	}
 }
 
 // factors makes the keeper of people's second factors, for a portal of that URL.
@@ -79,6 +151,9 @@ func portalProviders(c *config.Config) []web.Provider {
 	}
 	return all
 }
+
+// httpDrain is how long requests may take that are under way on an address which is given up.
+const httpDrain = 10 * time.Second
 
 // newHTTPServer makes a server that bounds what a client may take: HTTP/1.1, so that a connection is one request at a
 // time, and a limit on each of its phases (threat model I-28).
@@ -114,7 +189,7 @@ func (p *portal) close(ctx context.Context) error {
 type admitted struct {
 	net.Listener
 	admission *admission
-	networks  []netip.Prefix
+	networks  func() []netip.Prefix
 }
 
 // Accept gives the next connection that is admitted.
@@ -125,7 +200,8 @@ func (l *admitted) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		from := remote(conn).Unmap()
-		if len(l.networks) > 0 && !slices.ContainsFunc(l.networks, func(n netip.Prefix) bool { return n.Contains(from) }) {
+		networks := l.networks()
+		if len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(from) }) {
 			_ = conn.Close()
 			continue
 		}

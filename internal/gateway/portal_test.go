@@ -24,7 +24,7 @@ func admit(t *testing.T, limits config.ConnectionLimits, networks ...netip.Prefi
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &admitted{raw, newAdmission(limits, quiet, time.Now), networks}
+	l := &admitted{raw, newAdmission(limits, quiet, time.Now), func() []netip.Prefix { return networks }}
 	accepted = make(chan net.Conn)
 	done := make(chan struct{})
 	go func() {

@@ -34,7 +34,7 @@ type portalDesk struct {
 	state     *State
 	sessions  *session.Register
 	auditFile string
-	doors     []web.Door
+	doors     func() []web.Door
 	now       func() time.Time
 }
 
@@ -221,4 +221,4 @@ func (d *portalDesk) Activity(ctx context.Context, who web.Person, kinds []strin
 }
 
 // Doors gives the ways in.
-func (d *portalDesk) Doors() []web.Door { return d.doors }
+func (d *portalDesk) Doors() []web.Door { return d.doors() }

@@ -271,8 +271,7 @@ func TestDeskIssuesNoMoreThanSoMany(t *testing.T) {
 func TestDoors(t *testing.T) {
 	c := &config.Config{Domain: "mail.contoso.example"}
 	open := func(address string, l config.Listener) *listener {
-		l.Address = address
-		opened, err := listen(l, nil, server{}, nil, quiet, time.Now)
+		opened, err := listen(address, &service{config: l}, nil, quiet, time.Now)
 		if err != nil {
 			t.Fatal(err)
 		}

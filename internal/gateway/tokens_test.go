@@ -81,7 +81,7 @@ func open(t *testing.T, c *config.Config, wrap func(token.Store) token.Store) (*
 	if err != nil {
 		t.Fatal(err)
 	}
-	up, err := newUpstreams(c.Providers)
+	up, err := newUpstreams(c.Providers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func open(t *testing.T, c *config.Config, wrap func(token.Store) token.Store) (*
 	if wrap != nil {
 		store = wrap(store)
 	}
-	source := token.NewSource(token.Config{Providers: up.tokens, Store: store, Audit: state.Audit, Log: quiet})
+	source := token.NewSource(token.Config{Providers: up.tokens(), Store: store, Audit: state.Audit, Log: quiet})
 	t.Cleanup(func() {
 		source.Close()
 		_ = state.Close()

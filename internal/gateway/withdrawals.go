@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/session"
@@ -32,7 +33,8 @@ const (
 // model I-24). New sign-ins need no watch; they read the store.
 type withdrawals struct {
 	withdrawalsConfig
-	now func() time.Time
+	now       func() time.Time
+	directory atomic.Pointer[directoryUntil] // the one of the last reload, while that is news; nil else
 
 	last      int64                     // number of the newest withdrawal that was seen
 	revoked   map[string]time.Time      // id of a password → when to forget about it
@@ -108,6 +110,12 @@ func (w *withdrawals) read(ctx context.Context) {
 // apply cuts the sessions that have nothing to stand on any more.
 func (w *withdrawals) apply() {
 	now := w.now()
+	if d := w.directory.Load(); d != nil {
+		w.recheck(d.Directory)
+		if now.After(d.until) {
+			w.directory.CompareAndSwap(d, nil)
+		}
+	}
 	w.cut(causeExpired, func(i session.Info) bool { return !i.Expires.IsZero() && !now.Before(i.Expires) })
 	if len(w.revoked) > 0 {
 		w.cut(causeRevoked, func(i session.Info) bool { return !w.revoked[i.Password].IsZero() })

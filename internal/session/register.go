@@ -24,6 +24,9 @@ type Info struct {
 	Remote   netip.AddrPort
 	Started  time.Time
 	Expires  time.Time // when the app password expires, and the session has to end; the zero time means never
+	// Grant is the *auth.Grant that the session was let in with, for whoever judges whether it may go on. The register does
+	// not look at it.
+	Grant any
 }
 
 // Limits bound how many sessions there may be at once: of one login, and of one protocol for one mailbox. Zero means
@@ -106,6 +109,16 @@ func (r *Register) List() []Info {
 
 // Count gives the number of sessions that match picks.
 func (r *Register) Count(match func(Info) bool) int { return len(r.pick(match)) }
+
+// Expire has every session end at the time that expires gives for it; the zero time for never. expires must not use the
+// register.
+func (r *Register) Expire(expires func(Info) time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for live := range r.live {
+		live.Expires = expires(live.Info)
+	}
+}
 
 // Cut ends every session that match picks, and gives their number. It does not wait for their ends. match must not use
 // the register.

@@ -37,6 +37,8 @@ type Config struct {
 	Audit          Recorder              // required
 	Log            *slog.Logger          // required
 	Now            func() time.Time      // nil means time.Now
+	// Predecessor is the portal whose place this one takes, or nil: what each source has asked for already counts on.
+	Predecessor *Portal
 }
 
 // Recorder is the audit log.
@@ -66,7 +68,10 @@ func New(c Config) (*Portal, error) {
 		c.Now = time.Now
 	}
 	p := &Portal{config: c, host: strings.ToLower(u.Host), now: c.Now, log: c.Log, mux: http.NewServeMux(), guards: make(map[string]Permission)}
-	p.pace = newPace(c.Now)
+	if p.pace = newPace(c.Now); c.Predecessor != nil {
+		p.pace = c.Predecessor.pace
+	}
+	p.config.Predecessor = nil // else every reload would keep all that came before it
 	p.sessions = sessions{store: c.Sessions, keys: c.Keys, now: c.Now}
 	if p.pages, err = parsePages(); err != nil {
 		return nil, err
