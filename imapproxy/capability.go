@@ -8,12 +8,12 @@ import (
 // capabilities gives what the gateway offers a client that has not signed in: only what works now (RFC 9051 section
 // 6.1.1).
 func (d *dialogue) capabilities() string {
-	list := []string{"IMAP4rev1", "SASL-IR", "LITERAL+", "ID"}
+	list := []string{"IMAP4rev1", "LITERAL+", "ID"}
 	if d.conn.StartTLS != nil {
 		list = append(list, "STARTTLS")
 	}
 	if d.conn.MaySignIn() {
-		list = append(list, "AUTH=PLAIN", "AUTH=LOGIN")
+		list = append(list, "SASL-IR", "AUTH=PLAIN", "AUTH=LOGIN")
 	} else {
 		list = append(list, "LOGINDISABLED")
 	}

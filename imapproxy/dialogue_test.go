@@ -164,7 +164,7 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-func TestTooManyBadCommands(t *testing.T) {
+func TestI28TooManyBadCommands(t *testing.T) {
 	for name, bad := range map[string]struct{ command, want string }{
 		"unknown":         {"A1 XYZZY", "A1" + unknown},
 		"no tag":          {"", "* BAD Invalid tag"},

@@ -162,6 +162,13 @@ func (a *fakeAudit) Record(event audit.Event) error {
 	return nil
 }
 
+// during has something happen while events of a kind are written; nil for nothing.
+func (a *fakeAudit) during(kind string, happens func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.onRecord[kind] = happens
+}
+
 // breakFor makes events of a kind impossible to write; the empty kind mends all.
 func (a *fakeAudit) breakFor(kind string) {
 	a.mu.Lock()

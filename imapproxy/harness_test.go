@@ -40,6 +40,7 @@ type world struct {
 	stop      context.CancelFunc
 	serving   sync.WaitGroup
 	signIns   atomic.Int32 // that listeners were told of
+	faults    bool         // panics are expected, and end their connection as the listener has them do
 
 	mu  sync.Mutex
 	now time.Time
@@ -133,6 +134,11 @@ func (w *world) connectAccepted(m mode, accepted time.Time) *client {
 	}
 	w.serving.Go(func() {
 		defer close(c.served)
+		defer func() {
+			if w.faults && recover() != nil {
+				_ = conn.Close()
+			}
+		}()
 		if m == implicit {
 			if err := conn.Handshake(w.ctx, serverTLS()); err != nil {
 				_ = conn.Close()
@@ -262,9 +268,9 @@ func (c *client) awaitServed() {
 
 // What the gateway says again and again in these tests.
 const (
-	offersTLS      = "IMAP4rev1 SASL-IR LITERAL+ ID AUTH=PLAIN AUTH=LOGIN"
-	offersStartTLS = "IMAP4rev1 SASL-IR LITERAL+ ID STARTTLS LOGINDISABLED"
-	offersOptional = "IMAP4rev1 SASL-IR LITERAL+ ID STARTTLS AUTH=PLAIN AUTH=LOGIN"
+	offersTLS      = "IMAP4rev1 LITERAL+ ID SASL-IR AUTH=PLAIN AUTH=LOGIN"
+	offersStartTLS = "IMAP4rev1 LITERAL+ ID STARTTLS LOGINDISABLED"
+	offersOptional = "IMAP4rev1 LITERAL+ ID STARTTLS SASL-IR AUTH=PLAIN AUTH=LOGIN"
 	signedIn       = "A1 OK [CAPABILITY " + composed + "] LOGIN completed"
 	readerIn       = "A1 OK [CAPABILITY " + composedReader + "] LOGIN completed"
 	authenticated  = "A1 OK [CAPABILITY " + composed + "] AUTHENTICATE completed"

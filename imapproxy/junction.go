@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -122,9 +123,17 @@ func (j *junction) run(ok string, grant auth.Grant, ended func()) {
 		relay.Side{Conn: j.upstream.conn, Ahead: j.upstream.in.Drain(), Filter: fromUpstream},
 		func(result relay.Result) {
 			defer ended()
+			defer j.survive()
 			j.complain(result.Err)
 			j.end(audit.SessionEnd{Cause: j.endCause(result), Received: result.Received, Sent: result.Sent, Commands: *counts}, grant, started)
 		})
+}
+
+// survive has a panic at the end of a session end nothing else (threat model I-32).
+func (j *junction) survive() {
+	if failure := recover(); failure != nil {
+		j.complain(&relay.Fault{Panic: failure, Stack: debug.Stack()})
+	}
 }
 
 // complain tells the log what broke a session.
@@ -174,9 +183,12 @@ func (j *junction) filters(grant auth.Grant) (fromClient, fromUpstream relay.Fil
 func (j *junction) endCause(result relay.Result) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	var fault *relay.Fault
 	switch {
 	case j.cause != "":
 		return j.cause
+	case errors.As(result.Err, &fault):
+		return "fault"
 	case bytes.Contains(result.Tail, []byte("AccessTokenExpired")): // reference B.2, session end
 		return "token-expired"
 	case saidGoodbye(result.Tail):

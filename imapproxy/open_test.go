@@ -51,8 +51,8 @@ func TestOpening(t *testing.T) {
 	}
 }
 
-// TestComposedCapabilities: clients are told of what works through the gateway (reference B.2, threat model I-14).
-func TestComposedCapabilities(t *testing.T) {
+// TestI14ComposedCapabilities: clients are told of what works through the gateway (reference B.2, threat model I-14).
+func TestI14ComposedCapabilities(t *testing.T) {
 	for upstream, want := range map[string]string{
 		capabilitiesAfter: composed,
 		"IMAP4rev1 AUTH=XOAUTH2 LOGINDISABLED SASL-IR STARTTLS IDLE":                  "IMAP4rev1 IDLE",
@@ -67,9 +67,9 @@ func TestComposedCapabilities(t *testing.T) {
 	}
 }
 
-// TestUpstreamInTrouble: whatever upstream does instead of opening the mailbox is told as temporary (threat model I-15),
+// TestI15UpstreamInTrouble: whatever upstream does instead of opening the mailbox is told as temporary (threat model I-15),
 // nothing of the client's reaches it, and the connection goes on.
-func TestUpstreamInTrouble(t *testing.T) {
+func TestI15UpstreamInTrouble(t *testing.T) {
 	for name, script := range map[string][2]string{ // what is scripted, and its answer
 		"BYE as greeting":              {"greeting", "* BYE Connection is closed. 13"},
 		"PREAUTH":                      {"greeting", "* PREAUTH who are you"},
@@ -129,8 +129,8 @@ func expectRefusal(t *testing.T, w *world, reason string) {
 	}
 }
 
-// TestUpstreamNeverAnswers: the wait ends with the attempt's context, wherever upstream is silent.
-func TestUpstreamNeverAnswers(t *testing.T) {
+// TestI15UpstreamNeverAnswers: the wait ends with the attempt's context, wherever upstream is silent.
+func TestI15UpstreamNeverAnswers(t *testing.T) {
 	for _, command := range []string{"greeting", "AUTHENTICATE", "STATUS", "CAPABILITY"} {
 		t.Run(command, func(t *testing.T) {
 			w := newWorld(t)

@@ -11,8 +11,8 @@ import (
 	"postern/internal/audit"
 )
 
-// TestRefusals: each kind of refusal has its response code (RFC 5530); only a wrong credential is called so (threat model I-15).
-func TestRefusals(t *testing.T) {
+// TestI15Refusals: each kind of refusal has its response code (RFC 5530); only a wrong credential is called so (threat model I-15).
+func TestI15Refusals(t *testing.T) {
 	cause := errors.New("in confidence")
 	for name, test := range map[string]struct {
 		refusal *auth.Refusal
@@ -41,8 +41,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestTokenErrors: who has to act when there is no token.
-func TestTokenErrors(t *testing.T) {
+// TestI15TokenErrors: who has to act when there is no token.
+func TestI15TokenErrors(t *testing.T) {
 	for class, want := range map[token.Class]string{
 		token.Temporary:     unavailable,
 		token.NeedsSignIn:   "A1 NO [CONTACTADMIN] The owner of this mailbox has to sign in to Microsoft again; the password stays as it is",

@@ -3,7 +3,6 @@ package imapproxy
 import (
 	"bytes"
 	"crypto/rand"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -16,49 +15,6 @@ import (
 	"postern/internal/audit"
 	"postern/internal/session"
 )
-
-// TestPipelinedBehindSignIn: what a client sends right behind its credentials arrives once, whole and in order (threat
-// model I-11).
-func TestPipelinedBehindSignIn(t *testing.T) {
-	const behind = "A2 SELECT INBOX\r\nA3 UID SEARCH {5+}\r\nhello\r\nA4 FETCH 1:* (FLAGS)\r\nA5 NO"
-	long := "A2 APPEND INBOX {100000+}\r\n" + strings.Repeat("0123456789", 10_000) + "\r\nA3 NOOP\r\n"
-	plain := "A1 AUTHENTICATE PLAIN " + encode("\x00helpdesk\x00"+goodPassword)
-	for name, test := range map[string]struct{ signIn, behind, answer string }{
-		"LOGIN":               {login, behind, signedIn},
-		"LOGIN with literals": {"A1 LOGIN {8+}\r\nhelpdesk {13+}\r\n" + goodPassword, behind, signedIn},
-		"AUTHENTICATE":        {plain, behind, authenticated},
-		"LOGIN and much":      {login, long, signedIn},
-		"nothing":             {login, "", signedIn},
-	} {
-		for _, m := range []mode{implicit, optional} {
-			t.Run(fmt.Sprint(name, m), func(t *testing.T) {
-				w := newWorld(t)
-				c := w.greeted(m)
-				c.send(test.signIn + "\r\n" + test.behind)
-				c.expect(test.answer)
-				w.upstream.awaitRelayed(test.behind)
-				c.send("OP\r\n")
-				w.upstream.awaitRelayed(test.behind + "OP\r\n")
-				c.gone()
-				if v := w.upstream.awaitOver(0); string(v.relayed) != test.behind+"OP\r\n" {
-					t.Errorf("in the end upstream had heard %.200q", v.relayed)
-				}
-			})
-		}
-	}
-}
-
-// TestNothingReachesUpstreamBeforeSignIn: not even a connection (threat model I-11).
-func TestNothingReachesUpstreamBeforeSignIn(t *testing.T) {
-	w := newWorld(t)
-	c := w.greeted(implicit)
-	c.send("A1 SELECT INBOX\r\nA1 LOGIN helpdesk wrong\r\nA2 SELECT INBOX\r\nA3 AUTHENTICATE PLAIN\r\nA4 SELECT INBOX\r\n")
-	c.expect("A1" + unknown + "\n" + denied + "\nA2" + unknown + "\n+ \nA3 BAD Invalid base64")
-	c.gone()
-	if n := w.upstream.connections(); n != 0 {
-		t.Errorf("upstream had %d connections, want none", n)
-	}
-}
 
 // TestBytesArriveUnchanged sends all kinds of bytes both ways at once.
 func TestBytesArriveUnchanged(t *testing.T) {

@@ -160,22 +160,37 @@ func (d *dialogue) signIn(ctx context.Context, tag, command string, c credential
 		TLS:       d.conn.TLSVersion(),
 		Client:    d.client,
 	}
-	junction := &junction{dialogue: d}
-	grant, err := d.proxy.Gate.SignIn(ctx, attempt, junction.open)
+	junction, grant, err := d.openSession(ctx, attempt)
 	if err != nil {
-		junction.close()
 		return d.refuse(tag, err)
-	}
-	if err := d.proxy.Audit.Record(d.beginning(grant)); err != nil {
-		junction.close()
-		d.log.Error("session not begun: the audit log cannot be written", "error", err)
-		return d.refuse(tag, &auth.Refusal{Kind: auth.Unavailable, Reason: auth.AuditUnavailable, Err: err})
 	}
 	d.log.Info("signed in", "login", grant.Login, "mailbox", grant.Mailbox)
 	ok := fmt.Sprintf("%s OK [CAPABILITY %s] %s completed", tag, strings.Join(compose(junction.upstream.capabilities, rulesOf(grant)), " "), command)
 	d.conn.SignedIn()
 	d.session = func(ended func()) { junction.run(ok, grant, ended) }
 	return errDone
+}
+
+// openSession has the gate decide, opens the mailbox, and records that the session begins. Where it does not begin, all
+// that was opened is closed before the client hears of it; also after a panic, or the login would be short of one session
+// for ever (threat model I-32).
+func (d *dialogue) openSession(ctx context.Context, attempt auth.Attempt) (*junction, auth.Grant, error) {
+	j, begun := &junction{dialogue: d}, false
+	defer func() {
+		if !begun {
+			j.close()
+		}
+	}()
+	grant, err := d.proxy.Gate.SignIn(ctx, attempt, j.open)
+	if err != nil {
+		return nil, grant, err
+	}
+	if err := d.proxy.Audit.Record(d.beginning(grant)); err != nil {
+		d.log.Error("session not begun: the audit log cannot be written", "error", err)
+		return nil, grant, &auth.Refusal{Kind: auth.Unavailable, Reason: auth.AuditUnavailable, Err: err}
+	}
+	begun = true
+	return j, grant, nil
 }
 
 // refuse tells the client why it is not signed in.

@@ -16,9 +16,9 @@ import (
 	"postern/internal/session"
 )
 
-// TestTooSlow has clients that take their time, in the time of a bubble: the dialogue ends a minute after the connection
+// TestI28TooSlow has clients that take their time, in the time of a bubble: the dialogue ends a minute after the connection
 // was accepted, whatever trickles in (threat model I-28).
-func TestTooSlow(t *testing.T) {
+func TestI28TooSlow(t *testing.T) {
 	const bye = "* BYE Too slow to sign in\r\n"
 	for name, test := range map[string]struct {
 		first   string // said at once

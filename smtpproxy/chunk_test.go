@@ -96,8 +96,8 @@ func TestForgedFromInChunks(t *testing.T) {
 	c.deliver()
 }
 
-// TestClientVanishesInAChunk: upstream sees no end (threat model I-12).
-func TestClientVanishesInAChunk(t *testing.T) {
+// TestI12ClientVanishesInAChunk: upstream sees no end (threat model I-12).
+func TestI12ClientVanishesInAChunk(t *testing.T) {
 	for _, sent := range []string{"BDAT 100 LAST\r\nSubject: x\r\n\r\nhalf", "BDAT 14\r\nSubject: x\r\n\r\n"} {
 		w := newWorld(t)
 		c := w.signIn()

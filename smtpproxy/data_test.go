@@ -188,8 +188,8 @@ func TestTooBig(t *testing.T) {
 	}
 }
 
-// TestClientVanishes in the middle of its message: upstream sees no end, and no QUIT in the message either (I-12).
-func TestClientVanishes(t *testing.T) {
+// TestI12ClientVanishes in the middle of its message: upstream sees no end, and no QUIT in the message either (I-12).
+func TestI12ClientVanishes(t *testing.T) {
 	for name, vanish := range map[string]func(c *client){
 		"orderly":   func(c *client) { _ = c.conn.Close() },
 		"below TLS": func(c *client) { closeSocket(c.conn) },
@@ -236,8 +236,8 @@ func (d deaf) Write(p []byte) (int, error) {
 	return d.Conn.Write(p)
 }
 
-// TestClientVanishesBeforeItsMessage: upstream waits for the message, and gets no QUIT for one.
-func TestClientVanishesBeforeItsMessage(t *testing.T) {
+// TestI12ClientVanishesBeforeItsMessage: upstream waits for the message, and gets no QUIT for one.
+func TestI12ClientVanishesBeforeItsMessage(t *testing.T) {
 	w := newWorld(t)
 	w.wrap = func(conn net.Conn) net.Conn { return deaf{conn} }
 	c := w.connect(optional)
@@ -251,8 +251,8 @@ func TestClientVanishesBeforeItsMessage(t *testing.T) {
 	w.expectClientLost()
 }
 
-// TestUpstreamDiesInTheMessage: the client is told once its message is at its end, and the next goes another way.
-func TestUpstreamDiesInTheMessage(t *testing.T) {
+// TestI12UpstreamDiesInTheMessage: the client is told once its message is at its end, and the next goes another way.
+func TestI12UpstreamDiesInTheMessage(t *testing.T) {
 	w := newWorld(t)
 	c := w.readyForData()
 	c.ask("DATA", goAhead)

@@ -161,8 +161,8 @@ func TestDataRefused(t *testing.T) {
 	}
 }
 
-// TestUpstreamBreaksOff at any step is temporary, and the next message goes over a new connection.
-func TestUpstreamBreaksOff(t *testing.T) {
+// TestI15UpstreamBreaksOff at any step is temporary, and the next message goes over a new connection.
+func TestI15UpstreamBreaksOff(t *testing.T) {
 	for _, test := range []struct{ verb, reply string }{
 		{"RCPT", hangUp}, {"RCPT", "421 4.3.2 Service not available"}, {"RCPT", "garbage"}, {"RCPT", "354 go on"},
 		{"DATA", hangUp}, {"DATA", "421 4.3.2 Service not available"}, {"DATA", "250 2.0.0 OK"}, {"DATA", "334 what"},
@@ -342,7 +342,7 @@ func TestUpstreamAheadOfItsHandshake(t *testing.T) {
 	w.signIn().deliver()
 }
 
-func TestNoToken(t *testing.T) {
+func TestI15NoToken(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		err    error

@@ -54,6 +54,7 @@ type dialogue struct {
 	tally   tally
 
 	transaction *transaction // nil outside of one, and once its content comes
+	newest      *transaction // the last one that has set out; nil before the first
 	chunks      *chunked     // nil unless content comes by BDAT
 }
 
@@ -83,6 +84,7 @@ func (d *dialogue) run(ctx context.Context) {
 	// layer of now, below a TLS that comes later: STARTTLS changes d.conn under a stop's eyes.
 	socket := d.conn.Conn
 	defer context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Unix(1, 0)) })()
+	d.tally.cause = "fault" // where a panic ends it
 	defer d.end()
 	err := d.send(say(220, d.proxy.Domain+" ESMTP Postern"))
 	for err == nil {
@@ -245,6 +247,10 @@ func (d *dialogue) end() {
 	if t := d.transaction; t != nil {
 		d.forget()
 		d.lostUpstream(t)
+	}
+	if t := d.newest; t != nil { // what a panic has left it with: the mailbox would be short of a permit (threat model I-32)
+		d.lostUpstream(t)
+		t.closeSpool()
 	}
 	if d.live == nil {
 		return

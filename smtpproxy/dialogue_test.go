@@ -25,14 +25,6 @@ func TestGreetingAndExtensions(t *testing.T) {
 	}
 }
 
-func TestNoAuthOnOfferAfterSignIn(t *testing.T) {
-	c := newWorld(t).signIn()
-	c.send("EHLO copier\r\n")
-	if got := c.reply(); strings.Contains(got, "AUTH") || strings.Contains(got, "STARTTLS") {
-		t.Errorf("EHLO after the sign-in offers what no longer works: %q", got)
-	}
-}
-
 // TestCommandsBeforeSignIn has dialogues over implicit TLS, after the greeting: commands and replies by turns.
 func TestCommandsBeforeSignIn(t *testing.T) {
 	const (
@@ -101,7 +93,7 @@ func TestLineLimit(t *testing.T) {
 	c.ask("NOOP", ok)
 }
 
-func TestTenBadCommands(t *testing.T) {
+func TestI28TenBadCommands(t *testing.T) {
 	const unknown = "500 5.5.1 Unknown command"
 	for _, test := range []struct {
 		name string

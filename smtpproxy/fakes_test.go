@@ -74,6 +74,14 @@ type fakeTokens struct {
 	uses  int
 	given []string
 	err   error // instead of a token, where it is set
+	fault bool  // it panics
+}
+
+// panics makes the next use panic, or mends it.
+func (s *fakeTokens) panics(fault bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = fault
 }
 
 func (s *fakeTokens) Use(ctx context.Context, account token.Account, do func(context.Context, token.Access) error) error {
@@ -82,8 +90,11 @@ func (s *fakeTokens) Use(ctx context.Context, account token.Account, do func(con
 	}
 	s.mu.Lock()
 	s.uses++
-	failure := s.err
+	failure, fault := s.err, s.fault
 	s.mu.Unlock()
+	if fault {
+		panic("a fault")
+	}
 	if failure != nil {
 		return failure
 	}
@@ -112,11 +123,22 @@ type fakeAudit struct {
 	mu     sync.Mutex
 	events []audit.Event
 	broken string // kind of the events that cannot be written
+	faulty string // kind of the events that make the program panic
+}
+
+// panicFor makes events of a kind panic; the empty kind mends all.
+func (a *fakeAudit) panicFor(kind string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.faulty = kind
 }
 
 func (a *fakeAudit) Record(event audit.Event) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.faulty == event.Kind() {
+		panic("a fault")
+	}
 	if a.broken == event.Kind() {
 		return errors.New("no space left on device")
 	}

@@ -51,6 +51,7 @@ func (d *dialogue) key() mailboxKey { return mailboxKey{d.grant.Account, d.grant
 
 // setOut chooses the way of a message, goes it as far as MAIL, and answers.
 func (d *dialogue) setOut(ctx context.Context, t *transaction, parameters []parameter) error {
+	d.newest = t
 	way := d.delivery()
 	switch {
 	case way == queued:

@@ -58,6 +58,7 @@ type world struct {
 	stop      context.CancelFunc
 	serving   sync.WaitGroup
 	signIns   atomic.Int32 // that listeners were told of
+	faults    bool         // panics are expected, and end their connection as the listener has them do
 }
 
 func newWorld(t *testing.T) *world {
@@ -175,6 +176,11 @@ func (w *world) connect(m mode) *client {
 	}
 	w.serving.Go(func() {
 		defer close(c.served)
+		defer func() {
+			if w.faults && recover() != nil {
+				_ = conn.Close()
+			}
+		}()
 		if m == implicit {
 			if err := conn.Handshake(w.ctx, serverTLS()); err != nil {
 				_ = conn.Close()

@@ -27,7 +27,7 @@ func (d *dialogue) greet(verb, name string) error {
 // extensions gives what works on this connection now.
 func (d *dialogue) extensions() []string {
 	list := []string{"SIZE " + strconv.FormatInt(d.maxSize(), 10), "PIPELINING", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "CHUNKING", "SMTPUTF8"}
-	if d.conn.StartTLS != nil {
+	if d.conn.StartTLS != nil && d.grant == nil {
 		list = append(list, "STARTTLS")
 	}
 	if d.conn.MaySignIn() && d.grant == nil {

@@ -122,9 +122,9 @@ func TestWhatTheGateHears(t *testing.T) {
 	}
 }
 
-// TestRefusals: 535 is for the credential alone, all else is temporary (threat model I-15), and the third refusal is the
+// TestI15Refusals: 535 is for the credential alone, all else is temporary (threat model I-15), and the third refusal is the
 // last.
-func TestRefusals(t *testing.T) {
+func TestI15Refusals(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		refusal auth.Refusal

@@ -79,9 +79,9 @@ func readyUpstream() (*submission, <-chan string) {
 	return &submission{conn: mine, in: wire.NewReader(mine, maxReplyLine)}, heard
 }
 
-// TestSignInTakesTooLong: the minute runs from the acceptance of the connection, whatever the client sends meanwhile
+// TestI28SignInTakesTooLong: the minute runs from the acceptance of the connection, whatever the client sends meanwhile
 // (threat model I-28).
-func TestSignInTakesTooLong(t *testing.T) {
+func TestI28SignInTakesTooLong(t *testing.T) {
 	for name, command := range map[string]string{"silent": "", "trickling": "NOOP\r\n", "a byte at a time": "x"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -154,8 +154,8 @@ func TestDeniedSignIns(t *testing.T) {
 	})
 }
 
-// TestUpstreamDown has nothing listen where Exchange Online should be, while tokens can be had.
-func TestUpstreamDown(t *testing.T) {
+// TestI15UpstreamDown has nothing listen where Exchange Online should be, while tokens can be had.
+func TestI15UpstreamDown(t *testing.T) {
 	t.Parallel()
 	s := startSim(t, binary(t, program))
 	up := s.upstreams()
@@ -166,9 +166,9 @@ func TestUpstreamDown(t *testing.T) {
 	})
 }
 
-// TestTokenEndpointDown has nothing listen where Entra ID should be, while Exchange Online works. The second client is
+// TestI15TokenEndpointDown has nothing listen where Entra ID should be, while Exchange Online works. The second client is
 // refused from memory: it must hear of it, and be recorded, like the first.
-func TestTokenEndpointDown(t *testing.T) {
+func TestI15TokenEndpointDown(t *testing.T) {
 	t.Parallel()
 	s := startSim(t, binary(t, program))
 	up := s.upstreams()
@@ -180,8 +180,8 @@ func TestTokenEndpointDown(t *testing.T) {
 	})
 }
 
-// TestTokenEndpointFails has Entra ID answer, and answer with an error of its own making.
-func TestTokenEndpointFails(t *testing.T) {
+// TestI15TokenEndpointFails has Entra ID answer, and answer with an error of its own making.
+func TestI15TokenEndpointFails(t *testing.T) {
 	t.Parallel()
 	s := startSim(t, binary(t, program))
 	s.order(t, "faults", map[string]any{"point": "token", "status": 503})

@@ -204,7 +204,7 @@ func TestLimitsThatAreReachedAreLoggedNowAndThen(t *testing.T) {
 	}
 }
 
-func TestLimitsStayWithinOpenFiles(t *testing.T) {
+func TestI31LimitsStayWithinOpenFiles(t *testing.T) {
 	limits := config.ConnectionLimits{Connections: 1000, PerSource: 500, BeforeSignIn: 100}
 	for files, want := range map[uint64]config.ConnectionLimits{
 		1 << 20: limits,
