@@ -16,20 +16,23 @@ import (
 
 // Config is a validated configuration. Its paths are absolute, its defaults filled in.
 type Config struct {
-	Domain       string               `yaml:"domain" jsonschema_description:"The gateway's host name: in greetings, in Received lines, and what clients connect to."`
-	Store        string               `yaml:"store,omitempty" jsonschema_description:"Where the state is kept: sqlite:FILE. Default sqlite:postern.db."`
-	KeysFile     string               `yaml:"keys_file,omitempty" jsonschema_description:"The keys that seal tokens and key the hashes of app passwords; made with mode 0600 on the first start. Back it up apart from the store. Default postern.keys."`
-	AuditFile    string               `yaml:"audit_file,omitempty" jsonschema_description:"The audit log, one JSON line for each decision. Default postern.audit."`
-	Spool        string               `yaml:"spool,omitempty" jsonschema_description:"The folder in which messages of more than 64 KB lie while they come in; made with mode 0700. Its files have no names and vanish with the process. Default postern.spool in the folder of the store."`
-	AdminSocket  string               `yaml:"admin_socket,omitempty" jsonschema_description:"The unix socket over which postern session reaches the running gateway; root and the gateway's own user may. Default postern.sock in the folder of the store."`
-	Limits       ConnectionLimits     `yaml:"limits,omitempty" jsonschema_description:"How many connections clients may have."`
-	Certificates []Certificate        `yaml:"certificates,omitempty" jsonschema_description:"The certificates that listeners show. The one that fits the name that the client asked for is chosen."`
-	Providers    map[string]*Provider `yaml:"providers" jsonschema_description:"Where tokens come from and where mail goes, by a name of your choice."`
-	Listeners    []Listener           `yaml:"listeners" jsonschema_description:"The addresses on which clients are served."`
-	Portal       *Portal              `yaml:"portal,omitempty" jsonschema_description:"The pages on which people get their app passwords and administrators look after logins. Without it there are none."`
-	Metrics      *Metrics             `yaml:"metrics,omitempty" jsonschema_description:"Where monitoring finds figures, and whether the gateway is ready. Without it nowhere."`
-	Policies     map[string]*Policy   `yaml:"policies" jsonschema_description:"Sets of rules for sessions, by a name of your choice."`
-	Users        []User               `yaml:"users" jsonschema_description:"Which login is for which mailbox. The first entry that fits a login decides."`
+	Domain                  string               `yaml:"domain" jsonschema_description:"The gateway's host name: in greetings, in Received lines, and what clients connect to."`
+	Store                   string               `yaml:"store,omitempty" jsonschema_description:"Where the state is kept: sqlite:FILE, for one machine, or postgres://USER@HOST/DATABASE, which several gateways can share. Default sqlite:postern.db."`
+	StorePasswordFile       string               `yaml:"store_password_file,omitempty" jsonschema_description:"A file with the password of the PostgreSQL database. Others may not be able to read it."`
+	StorePasswordEnv        string               `yaml:"store_password_env,omitempty" jsonschema_description:"Instead: an environment variable with the password."`
+	StorePasswordCredential string               `yaml:"store_password_credential,omitempty" jsonschema_description:"Instead: the name of a systemd credential. Without any of them, PGPASSFILE and the other ways of libpq hold."`
+	KeysFile                string               `yaml:"keys_file,omitempty" jsonschema_description:"The keys that seal tokens and key the hashes of app passwords; made with mode 0600 on the first start. Back it up apart from the store. Default postern.keys."`
+	AuditFile               string               `yaml:"audit_file,omitempty" jsonschema_description:"The audit log, one JSON line for each decision. Default postern.audit."`
+	Spool                   string               `yaml:"spool,omitempty" jsonschema_description:"The folder in which messages of more than 64 KB lie while they come in; made with mode 0700. Its files have no names and vanish with the process. Default postern.spool in the folder of the store; with PostgreSQL in that of this file."`
+	AdminSocket             string               `yaml:"admin_socket,omitempty" jsonschema_description:"The unix socket over which postern session reaches the running gateway; root and the gateway's own user may. Default postern.sock in the folder of the store; with PostgreSQL in that of this file."`
+	Limits                  ConnectionLimits     `yaml:"limits,omitempty" jsonschema_description:"How many connections clients may have."`
+	Certificates            []Certificate        `yaml:"certificates,omitempty" jsonschema_description:"The certificates that listeners show. The one that fits the name that the client asked for is chosen."`
+	Providers               map[string]*Provider `yaml:"providers" jsonschema_description:"Where tokens come from and where mail goes, by a name of your choice."`
+	Listeners               []Listener           `yaml:"listeners" jsonschema_description:"The addresses on which clients are served."`
+	Portal                  *Portal              `yaml:"portal,omitempty" jsonschema_description:"The pages on which people get their app passwords and administrators look after logins. Without it there are none."`
+	Metrics                 *Metrics             `yaml:"metrics,omitempty" jsonschema_description:"Where monitoring finds figures, and whether the gateway is ready. Without it nowhere."`
+	Policies                map[string]*Policy   `yaml:"policies" jsonschema_description:"Sets of rules for sessions, by a name of your choice."`
+	Users                   []User               `yaml:"users" jsonschema_description:"Which login is for which mailbox. The first entry that fits a login decides."`
 
 	// Digest is the SHA-256 of the file as it was read, in hex.
 	Digest string `yaml:"-"`

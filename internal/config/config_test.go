@@ -133,7 +133,11 @@ func TestGood(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
-		if want := "sqlite:" + filepath.Join(folder, "postern.db"); c.Store != want {
+		want := "sqlite:" + filepath.Join(folder, "postern.db")
+		if filepath.Base(file) == "postgres.yaml" {
+			want = "postgres://postern@db.contoso.com/postern?sslmode=verify-full"
+		}
+		if c.Store != want {
 			t.Errorf("%s: store %q, want %q", file, c.Store, want)
 		}
 	}

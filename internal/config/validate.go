@@ -111,19 +111,11 @@ func byPlace(a, b Problem) int {
 // state looks at the files that the gateway writes.
 func (v *validator) state() {
 	c := v.config
-	kind, file, found := strings.Cut(cmp.Or(c.Store, "sqlite:postern.db"), ":")
-	switch {
-	case kind == "postgres":
-		v.wrong("store", "PostgreSQL arrives with a later version; use sqlite:FILE")
-	case kind != "sqlite" || !found || file == "":
-		v.wrong("store", "want sqlite:FILE")
-	default:
-		c.Store = "sqlite:" + v.absolute(file)
-	}
+	folder := v.store()
 	c.KeysFile = v.absolute(cmp.Or(c.KeysFile, "postern.keys"))
 	c.AuditFile = v.absolute(cmp.Or(c.AuditFile, "postern.audit"))
-	c.AdminSocket = cmp.Or(v.absolute(c.AdminSocket), filepath.Join(filepath.Dir(strings.TrimPrefix(c.Store, "sqlite:")), "postern.sock"))
-	c.Spool = cmp.Or(v.absolute(c.Spool), filepath.Join(filepath.Dir(strings.TrimPrefix(c.Store, "sqlite:")), "postern.spool"))
+	c.AdminSocket = cmp.Or(v.absolute(c.AdminSocket), filepath.Join(folder, "postern.sock"))
+	c.Spool = cmp.Or(v.absolute(c.Spool), filepath.Join(folder, "postern.spool"))
 	if len(c.AdminSocket) > maxSocket {
 		v.wrong("admin_socket", "its path has %d bytes, and a socket's may have %d: name a place with a shorter one, such as /run/postern.sock",
 			len(c.AdminSocket), maxSocket)

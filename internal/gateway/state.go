@@ -25,12 +25,16 @@ type State struct {
 // store that exists already: without the keys that belong to it, its content is lost, and new ones would hide that
 // (threat model I-42).
 func OpenState(ctx context.Context, c *config.Config) (*State, error) {
-	ring, err := openKeys(ctx, c)
+	password, err := c.StorePassword()
+	if err != nil {
+		return nil, fmt.Errorf("the store's password: %w", err)
+	}
+	ring, err := openKeys(ctx, c, store.WithPassword(password))
 	if err != nil {
 		return nil, err
 	}
 	s := &State{Keys: ring}
-	if s.Store, err = store.Open(ctx, c.Store, ring); err != nil {
+	if s.Store, err = store.Open(ctx, c.Store, ring, store.WithPassword(password)); err != nil {
 		return nil, err
 	}
 	if s.Audit, err = audit.Open(c.AuditFile, nil); err != nil {
@@ -39,7 +43,7 @@ func OpenState(ctx context.Context, c *config.Config) (*State, error) {
 	return s, nil
 }
 
-func openKeys(ctx context.Context, c *config.Config) (*keys.Ring, error) {
+func openKeys(ctx context.Context, c *config.Config, password store.Option) (*keys.Ring, error) {
 	if _, err := os.Stat(c.KeysFile); !errors.Is(err, os.ErrNotExist) {
 		ring, err := keys.Open(c.KeysFile)
 		if err != nil || ring.Signs() {
@@ -47,7 +51,11 @@ func openKeys(ctx context.Context, c *config.Config) (*keys.Ring, error) {
 		}
 		return keys.AddSigning(c.KeysFile)
 	}
-	if store.Exists(ctx, c.Store) {
+	there, err := store.Exists(ctx, c.Store, password)
+	if err != nil {
+		return nil, err
+	}
+	if there {
 		return nil, fmt.Errorf("the keys file %s is missing, and %s is sealed with it: bring it back from a copy; without it the store has to be moved away and everybody enrolled anew",
 			c.KeysFile, strings.TrimPrefix(c.Store, "sqlite:"))
 	}

@@ -93,8 +93,9 @@ func (s tokenStore) SaveCache(ctx context.Context, key token.CacheKey, content [
 	return s.SaveTokenCache(ctx, store.TokenCacheKey(key), content)
 }
 
-func (s tokenStore) TakeLease(ctx context.Context, key token.CacheKey, holder string, now time.Time, life time.Duration) (bool, error) {
-	return s.Store.TakeLease(ctx, store.TokenCacheKey(key), holder, now, life)
+// TakeLease goes by the clock that all gateways with the store share, and not by this one's.
+func (s tokenStore) TakeLease(ctx context.Context, key token.CacheKey, holder string, _ time.Time, life time.Duration) (bool, error) {
+	return s.Store.TakeLease(ctx, store.TokenCacheKey(key), holder, s.Now(), life)
 }
 
 func (s tokenStore) ReleaseLease(ctx context.Context, key token.CacheKey, holder string) error {

@@ -32,6 +32,9 @@ func (q *Queue) deliver(id string, permit *Permit, limits Limits) (reached bool)
 	if err != nil {
 		return q.leave(id, err)
 	}
+	if row.Node != q.node.id {
+		return true // others took this gateway for dead, and the message over, before it was sent (threat model I-45)
+	}
 	m, err := messageOf(row)
 	if err != nil {
 		return q.setAside(row, err)

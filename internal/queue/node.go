@@ -41,11 +41,18 @@ func (n *node) lives() bool { return n.now().UnixMilli() < n.until.Load()-lifeti
 // beat says that the node lives.
 func (n *node) beat(ctx context.Context, s *store.Store) error {
 	until := n.now().Add(lifetime)
-	if err := s.KeepAlive(ctx, store.Node{ID: n.id, Host: n.host, PID: n.pid, AliveUntil: until}); err != nil {
+	row := n.row()
+	row.AliveUntil = until
+	if err := s.KeepAlive(ctx, row); err != nil {
 		return err
 	}
 	n.until.Store(until.UnixMilli())
 	return nil
+}
+
+// row is the node as the store has it.
+func (n *node) row() store.Node {
+	return store.Node{ID: n.id, Host: n.host, PID: n.pid, AliveUntil: time.UnixMilli(n.until.Load())}
 }
 
 // dead reports whether another node is dead: it has not been heard of, or its process on this machine is no more. Of the
@@ -73,7 +80,7 @@ func (q *Queue) bury(ctx context.Context) error {
 		if !q.node.dead(other) {
 			continue
 		}
-		messages, err := q.config.Store.Bury(ctx, other.ID, q.now())
+		messages, err := q.config.Store.Bury(ctx, other, q.now())
 		if err != nil {
 			return err
 		}

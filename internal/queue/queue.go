@@ -62,7 +62,7 @@ type Config struct {
 	Identities Identities
 	Audit      interface{ Record(audit.Event) error }
 	Log        *slog.Logger
-	// Now is the clock; nil means one that never jumps while the process runs.
+	// Now is the clock; nil means the store's: gateways that share it have to agree about a minute.
 	Now func() time.Time
 }
 
@@ -102,8 +102,7 @@ type Queue struct {
 // Open makes a queue that accepts messages and gives permits. It delivers nothing before Start.
 func Open(ctx context.Context, c Config) (*Queue, error) {
 	if c.Now == nil {
-		began := time.Now()
-		c.Now = func() time.Time { return began.Add(time.Since(began)) } // the monotonic clock, which nobody sets
+		c.Now = c.Store.Now
 	}
 	q := &Queue{config: c, log: c.Log, now: c.Now, node: newNode(c.Now), large: make(chan struct{}, maxLarge),
 		places: make(chan struct{}, maxDeliveries), look: make(chan struct{}, 1), drains: make(map[string]*drain), stop: func() {}}
@@ -146,7 +145,7 @@ func (q *Queue) Close(ctx context.Context) {
 	q.abandon()
 	q.die()
 	q.living.Wait()
-	if _, err := q.config.Store.Bury(context.WithoutCancel(ctx), q.node.id, q.now()); err != nil {
+	if _, err := q.config.Store.Bury(context.WithoutCancel(ctx), q.node.row(), q.now()); err != nil {
 		q.log.Error("the queue has not been left in order", "error", err)
 	}
 }
@@ -215,7 +214,7 @@ func (q *Queue) tidy(ctx context.Context) {
 		if err := q.unbar(ctx); err != nil && ctx.Err() == nil {
 			q.log.Error("messages of barred logins cannot be looked at", "error", err)
 		}
-		if err := q.config.Store.DropParts(ctx, "", time.Now().Add(-orphanAge)); err != nil && ctx.Err() == nil {
+		if err := q.config.Store.DropParts(ctx, "", q.config.Store.Now().Add(-orphanAge)); err != nil && ctx.Err() == nil {
 			q.log.Error("the queue cannot be tidied", "error", err)
 		}
 		select {

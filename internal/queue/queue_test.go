@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"postern/internal/postgrestest"
 	"postern/internal/store"
 )
 
@@ -233,12 +234,12 @@ func TestI09Identity(t *testing.T) {
 // TestI09Damaged: whatever is changed in the store, the message is set aside, shown, and never sent.
 func TestI09Damaged(t *testing.T) {
 	for name, damage := range map[string]string{
-		"a bit of the record":    `UPDATE queue_messages SET sealed = zeroblob(length(sealed))`,
+		"a byte of the record":   `UPDATE queue_messages SET sealed = substr(sealed, 2)`,
 		"another login":          `UPDATE queue_messages SET login = 'boss'`,
 		"another mailbox":        `UPDATE queue_messages SET mailbox = 'boss@contoso.example'`,
 		"a shorter message":      `UPDATE queue_messages SET size = size - 1`,
 		"fewer parts":            `UPDATE queue_messages SET parts = parts - 1`,
-		"a bit of the content":   `UPDATE queue_parts SET sealed = zeroblob(length(sealed)) WHERE number = 1`,
+		"a byte of the content":  `UPDATE queue_parts SET sealed = substr(sealed, 2) WHERE number = 1`,
 		"a part is gone":         `DELETE FROM queue_parts WHERE number = 1`,
 		"parts change places":    `UPDATE queue_parts SET number = 1 - number + 10`,
 		"a recipient is gone":    `DELETE FROM queue_recipients`,
@@ -264,7 +265,12 @@ func TestI09Damaged(t *testing.T) {
 // damage changes the database as somebody does who has the file.
 func (w *world) damage(statement string) {
 	w.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+w.path+"?_pragma=busy_timeout(5000)")
+	path, ok := strings.CutPrefix(w.dsn, "sqlite:")
+	if !ok {
+		postgrestest.Do(w.t, w.dsn, statement)
+		return
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		w.t.Fatal(err)
 	}

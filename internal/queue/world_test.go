@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"postern/internal/audit"
 	"postern/internal/keys"
+	"postern/internal/postgrestest"
 	"postern/internal/store"
 )
 
@@ -24,7 +26,7 @@ type world struct {
 	t     *testing.T
 	queue *Queue
 	store *store.Store
-	path  string // of the database
+	dsn   string // of the database
 
 	mu     sync.Mutex
 	clock  time.Time
@@ -43,6 +45,28 @@ type sent struct {
 	at         time.Time
 }
 
+func TestMain(m *testing.M) { os.Exit(postgrestest.Suite{M: m}.Run()) }
+
+// newDatabase names a new database: of SQLite, unless TestOnPostgreSQL says otherwise.
+var newDatabase = sqliteDatabase
+
+func sqliteDatabase(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "postern.db") }
+
+// TestOnPostgreSQL runs the tests that have to do with the store once more, on the other engine.
+func TestOnPostgreSQL(t *testing.T) {
+	newDatabase = postgrestest.DSN
+	defer func() { newDatabase = sqliteDatabase }()
+	for name, test := range map[string]func(*testing.T){
+		"ManyDevicesOfOneMailbox": TestManyDevicesOfOneMailbox, "I08TroubleStaysAtHome": TestI08TroubleStaysAtHome,
+		"I03BrokenDiskSendsNothingTwice": TestI03BrokenDiskSendsNothingTwice, "Delivered": TestDelivered, "I07Schedule": TestI07Schedule,
+		"Partly": TestPartly, "NobodyToTell": TestNobodyToTell, "I09Identity": TestI09Identity, "I09Damaged": TestI09Damaged,
+		"I08Ledger": TestI08Ledger, "I08LedgerOutlivesAProcess": TestI08LedgerOutlivesAProcess, "I45TakenOver": TestI45TakenOver,
+		"I48Clock": TestI48Clock, "PaceFollowsUpstream": TestPaceFollowsUpstream, "UnreachablePutsOffAll": TestUnreachablePutsOffAll,
+	} {
+		t.Run(name, test)
+	}
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, clock: noon, limits: Limits{Connections: 3, PerMinute: 30}}
@@ -51,8 +75,8 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.path = filepath.Join(folder, "postern.db")
-	if w.store, err = store.Open(t.Context(), "sqlite:"+w.path, ring); err != nil {
+	w.dsn = newDatabase(t)
+	if w.store, err = store.Open(t.Context(), w.dsn, ring); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.store.Close() })

@@ -19,7 +19,7 @@ type engine interface {
 	// String names the database to people, without secrets.
 	String() string
 	// exists reports whether there is a database already, or may be.
-	exists(ctx context.Context) bool
+	exists(ctx context.Context) (bool, error)
 	// open opens, makes and migrates the database, and makes it the ring's. It is called once; close is called after it,
 	// also when it has failed.
 	open(ctx context.Context, ring *keys.Ring) (pools, error)

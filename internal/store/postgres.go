@@ -62,13 +62,13 @@ func (e *postgres) now() time.Time     { return e.clock.now() }
 // postgresTables counts the tables where ours are or will be.
 const postgresTables = `SELECT COUNT(*), COUNT(*) FILTER (WHERE tablename = ?) FROM pg_tables WHERE schemaname = current_schema()`
 
-// exists reports whether there are tables, or may be: the server may not answer.
-func (e *postgres) exists(ctx context.Context) bool {
+// exists reports whether there are tables.
+func (e *postgres) exists(ctx context.Context) (bool, error) {
 	db := openPostgres(e.config, nil)
 	defer db.Close()
 	var all, migrated int
 	err := db.QueryRowContext(ctx, postgresTables, versionTable).Scan(&all, &migrated)
-	return err != nil || all > 0
+	return all > 0, err
 }
 
 // open opens and migrates a database. Of several gateways that do so at the same time one migrates, and the others wait.

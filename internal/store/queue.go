@@ -89,7 +89,7 @@ func (s *Store) Enqueue(ctx context.Context, m QueuedMessage, last []Part, gener
 		if err := s.sameGeneration(generation); err != nil {
 			return err
 		}
-		if err := insertParts(ctx, tx, m.ID, parts); err != nil {
+		if err := s.insertParts(ctx, tx, m.ID, parts); err != nil {
 			return err
 		}
 		if err := complete(ctx, tx, m, len(last)); err != nil {

@@ -44,24 +44,27 @@ func (s *Store) Nodes(ctx context.Context) ([]Node, error) {
 }
 
 // Bury removes a node that is dead: its messages are free for others, and what it was submitting counts as sent now, as
-// it may have been. It gives the number of messages.
-func (s *Store) Bury(ctx context.Context, node string, now time.Time) (messages int64, err error) {
+// it may have been. It gives the number of messages. A node that has given a sign of life since n was read is not dead, and
+// one that another has buried is done with: nothing changes then.
+func (s *Store) Bury(ctx context.Context, n Node, now time.Time) (messages int64, err error) {
 	err = s.commit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
-		freed, err := tx.ExecContext(ctx, `UPDATE queue_messages SET node = NULL WHERE node = ?`, node)
+		messages = 0
+		const remove = `DELETE FROM queue_nodes WHERE id = ? AND alive_until <= ?`
+		dead, err := affected(tx.ExecContext(ctx, remove, n.ID, n.AliveUntil.UnixMilli()))
+		if err != nil || !dead {
+			return err
+		}
+		freed, err := tx.ExecContext(ctx, `UPDATE queue_messages SET node = NULL WHERE node = ?`, n.ID)
 		if err != nil {
 			return err
 		}
 		if messages, err = freed.RowsAffected(); err != nil {
 			return err
 		}
-		if err := countAsSent(ctx, tx, node, now); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM queue_nodes WHERE id = ?`, node)
-		return err
+		return countAsSent(ctx, tx, n.ID, now)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("node %s, which is dead: %w", node, err)
+		return 0, fmt.Errorf("node %s, which is dead: %w", n.ID, err)
 	}
 	return messages, nil
 }

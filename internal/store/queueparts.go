@@ -24,7 +24,7 @@ type Part struct {
 func (s *Store) WriteParts(ctx context.Context, message string, parts []Part) error {
 	sealed, err := s.sealParts(message, parts)
 	if err == nil {
-		err = s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) error { return insertParts(ctx, tx, message, sealed) })
+		err = s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) error { return s.insertParts(ctx, tx, message, sealed) })
 	}
 	if err != nil {
 		return fmt.Errorf("writing message %s: %w", message, err)
@@ -51,10 +51,10 @@ func (s *Store) sealParts(message string, parts []Part) ([]Part, error) {
 	return sealed, nil
 }
 
-func insertParts(ctx context.Context, tx *sql.Tx, message string, sealed []Part) error {
+func (s *Store) insertParts(ctx context.Context, tx *sql.Tx, message string, sealed []Part) error {
 	for _, part := range sealed {
 		const insert = `INSERT INTO queue_parts (message, number, written, sealed) VALUES (?, ?, ?, ?)`
-		if _, err := tx.ExecContext(ctx, insert, message, part.Number, time.Now().UnixMilli(), part.Content); err != nil {
+		if _, err := tx.ExecContext(ctx, insert, message, part.Number, s.Now().UnixMilli(), part.Content); err != nil {
 			return err
 		}
 	}

@@ -129,7 +129,7 @@ func (s *Store) Advance(ctx context.Context, id, node string, p Progress) error 
 			}
 		}
 		for i, report := range p.Reports {
-			if err := insertParts(ctx, tx, report.Message.ID, parts[i]); err != nil {
+			if err := s.insertParts(ctx, tx, report.Message.ID, parts[i]); err != nil {
 				return err
 			}
 			if err := insertQueued(ctx, tx, report.Message, sealed[i]); err != nil {

@@ -45,13 +45,13 @@ func newSQLite(path string) (*sqlite, error) {
 	return &sqlite{path: filepath.Clean(path), began: time.Now()}, nil
 }
 
-func (e *sqlite) String() string              { return fmt.Sprintf("%q", e.path) }
-func (e *sqlite) exists(context.Context) bool { return sqliteExists(e.path) }
-func (e *sqlite) lockRows() string            { return "" }
-func (e *sqlite) skipLocked() string          { return "" }
-func (e *sqlite) grouped() bool               { return true }
-func (e *sqlite) turns() int                  { return 1 }
-func (e *sqlite) now() time.Time              { return e.began.Add(time.Since(e.began)) }
+func (e *sqlite) String() string                       { return fmt.Sprintf("%q", e.path) }
+func (e *sqlite) exists(context.Context) (bool, error) { return sqliteExists(e.path), nil }
+func (e *sqlite) lockRows() string                     { return "" }
+func (e *sqlite) skipLocked() string                   { return "" }
+func (e *sqlite) grouped() bool                        { return true }
+func (e *sqlite) turns() int                           { return 1 }
+func (e *sqlite) now() time.Time                       { return e.began.Add(time.Since(e.began)) }
 
 func (e *sqlite) serialise(context.Context, *sql.Tx, ...string) error { return nil }
 

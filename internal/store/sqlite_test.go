@@ -190,14 +190,17 @@ func TestExists(t *testing.T) {
 	path := database(t)
 	check := func(what, dsn string, want bool) {
 		t.Helper()
-		if got := Exists(t.Context(), dsn); got != want {
-			t.Errorf("%s: got %v, want %v", what, got, want)
+		if got, err := Exists(t.Context(), dsn); err != nil || got != want {
+			t.Errorf("%s: got %v, %v; want %v", what, got, err, want)
 		}
 	}
 	check("nothing", "sqlite:"+path, false)
 	check("no folder", "sqlite:"+filepath.Join(path, "deeper", "postern.db"), false)
-	check("another engine", "mysql://db.example/postern", false)
-	check("a server that does not answer", "postgres:///postern?host="+t.TempDir(), true)
+	for _, dsn := range []string{"mysql://db.example/postern", "postgres:///postern?host=" + t.TempDir()} {
+		if got, err := Exists(t.Context(), dsn); err == nil {
+			t.Errorf("%s: got %v and no error", dsn, got)
+		}
+	}
 	makeAt(t, path, newRing(t))
 	check("a database", "sqlite:"+path, true)
 	check("a file for a folder", "sqlite:"+filepath.Join(path, "postern.db"), true)

@@ -61,11 +61,18 @@ func Open(ctx context.Context, dsn string, ring *keys.Ring, given ...Option) (*S
 	return s, nil
 }
 
-// Exists reports whether there is a database already, so that the caller knows whether it may make new keys. In doubt,
-// such as for a folder that cannot be looked into or a server that does not answer, there is one.
-func Exists(ctx context.Context, dsn string, given ...Option) bool {
+// Exists reports whether there is a database already, so that the caller knows whether it may make new keys. In doubt, such
+// as for a folder that cannot be looked into, there is one; a server that does not answer is an error.
+func Exists(ctx context.Context, dsn string, given ...Option) (bool, error) {
 	e, err := newEngine(dsn, given)
-	return err == nil && e.exists(ctx)
+	if err != nil {
+		return false, err
+	}
+	there, err := e.exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("store %s: %w", e, err)
+	}
+	return there, nil
 }
 
 // Now is the time that all gateways with this database share, as far as they can: what one of them writes about time,

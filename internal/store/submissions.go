@@ -59,7 +59,11 @@ const (
 func mailboxSubject(mailbox string) string { return "mailbox " + mailbox }
 func loginSubject(login string) string     { return "login " + login }
 
-// BeginSubmission notes a submission if the limits allow it. It must be ended, or cancelled.
+// ErrBuried is wrapped by the error of BeginSubmission for a node that others have taken for dead: it may not send until it
+// has said that it lives.
+var ErrBuried = errors.New("other gateways have taken this one for dead")
+
+// BeginSubmission notes a submission of a node that lives, if the limits allow it. It must be ended, or cancelled.
 //
 // A message counts from its begin until a minute after its end, since upstream counts it at some moment between begin and
 // end that is not known here.
@@ -71,8 +75,12 @@ func (s *Store) BeginSubmission(ctx context.Context, submission Submission, limi
 		if v, err = judge(ctx, tx, submission, limits, now); err != nil || v.Limit != Unlimited {
 			return err
 		}
-		const insert = `INSERT INTO submissions (id, mailbox, login, node, recipients) VALUES (?, ?, ?, ?, ?)`
-		_, err = tx.ExecContext(ctx, insert, submission.ID, submission.Mailbox, submission.Login, submission.Node, submission.Recipients)
+		const insert = `INSERT INTO submissions (id, mailbox, login, node, recipients) SELECT ?, ?, ?, ?, ?
+			WHERE EXISTS (SELECT 1 FROM queue_nodes WHERE id = ?)`
+		noted, err := affected(tx.ExecContext(ctx, insert, submission.ID, submission.Mailbox, submission.Login, submission.Node, submission.Recipients, submission.Node))
+		if err == nil && !noted {
+			err = ErrBuried
+		}
 		return err
 	})
 	if err != nil {

@@ -65,7 +65,7 @@ func (s *Store) saveTokenCache(ctx context.Context, db execer, key TokenCacheKey
 	if err == nil {
 		const upsert = `INSERT INTO token_caches (provider, tenant_id, owner, kind, sealed, saved) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (provider, tenant_id, owner, kind) DO UPDATE SET sealed = excluded.sealed, saved = excluded.saved`
-		_, err = db.ExecContext(ctx, upsert, key.Provider, key.TenantID, key.Owner, key.Kind, sealed, time.Now().UnixMilli())
+		_, err = db.ExecContext(ctx, upsert, key.Provider, key.TenantID, key.Owner, key.Kind, sealed, s.Now().UnixMilli())
 	}
 	if err != nil {
 		return fmt.Errorf("saving token cache %s: %w", key, err)
