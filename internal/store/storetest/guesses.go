@@ -96,9 +96,9 @@ func tokenCacheAge(t *testing.T, s *store.Store) {
 	other := key
 	other.Kind = "another"
 	for _, key := range []store.TokenCacheKey{key, other} {
-		before := time.Now().Truncate(time.Millisecond)
+		before := s.Now().Truncate(time.Millisecond)
 		must(t, s.SaveTokenCache(t.Context(), key, []byte("content")))
-		if at := saved(); at.Before(before) || at.After(time.Now()) {
+		if at := saved(); at.Before(before) || at.After(s.Now()) {
 			t.Errorf("got %v, want about %v", at, before)
 		}
 	}
