@@ -15,10 +15,10 @@ import (
 func newAudit() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "audit",
-		Short: "Read the audit log",
-		Long: `These commands read the audit log's file, whether the gateway runs or not. docs/audit.md says what is in it. What strangers
-have written into it is made safe for the terminal.`,
-	}, newAuditTail(), newAuditSearch())
+		Short: "Read and verify the audit log",
+		Long: `These commands read the audit log's files, whether the gateway runs or not. docs/audit.md says what is in them. What strangers
+have written into them is made safe for the terminal.`,
+	}, newAuditTail(), newAuditSearch(), newAuditVerify(), newAuditHeads(), newAuditKey())
 }
 
 func newAuditTail() *cobra.Command {

@@ -7,7 +7,7 @@ func Catalogue() []Event {
 		MessageDelayed{}, MessageHeld{}, MessageReleased{}, MessageDropped{}, TokenRefreshed{}, TokenRefused{}, AccountEnrolled{},
 		AccountRechecked{}, EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
 		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, FactorEnrolled{}, FactorRenamed{}, FactorRemoved{},
-		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, GatewayStarted{}, GatewayStopped{},
+		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, LogRotated{}, LogContinued{}, LogPruned{}, GatewayStarted{}, GatewayStopped{},
 		LockdownBegun{}, LockdownLifted{}, TokensForgotten{},
 	}
 }

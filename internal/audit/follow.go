@@ -15,21 +15,24 @@ import (
 const followCheck = 250 * time.Millisecond
 
 // Tail gives the last n wanted entries of the log at path to each, the oldest of them first. With follow it then goes on
-// with those that are written, until ctx ends, which is no error; a file that takes the place of the log is followed from
-// its beginning.
+// with those that are written, until ctx ends, which is no error, also in the files that the log goes on in.
 func Tail(ctx context.Context, path string, n int, q Query, follow bool, each func(Entry) error) error {
-	f, err := openFollower(path, q)
+	files, err := openAll(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("reading the audit log: %w", err)
 	}
+	defer closeAll(files[1:])
+	f := &follower{path: path, query: q, filter: q.filter(), file: files[0].File}
 	defer func() { _ = f.file.Close() }()
 	var last []Entry
-	if n > 0 {
+	f.at, err = lastLineEnd(f.file, 0, files[0].size)
+	if files[0].size = f.at; err == nil && n > 0 {
 		q.Limit = n
 		s := search{query: q, filter: f.filter, each: func(e Entry) bool { last = append(last, e); return true }}
-		if err := s.run(ctx, f.file, f.at); err != nil {
-			return fmt.Errorf("reading the audit log %q: %w", path, err)
-		}
+		err = s.run(ctx, files)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the audit log %q: %w", path, err)
 	}
 	for _, e := range slices.Backward(last) {
 		if err := each(e); err != nil {
@@ -49,23 +52,6 @@ type follower struct {
 	filter [][][]byte
 	file   *os.File
 	at     int64 // where the next line begins
-}
-
-// openFollower opens a log at its end: behind its last line end.
-func openFollower(path string, q Query) (*follower, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the audit log: %w", err)
-	}
-	f := &follower{path: path, query: q, filter: q.filter(), file: file}
-	info, err := file.Stat()
-	if err == nil {
-		f.at, err = lastLineEnd(file, 0, info.Size())
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading the audit log %q: %w", path, err), file.Close())
-	}
-	return f, nil
 }
 
 // run gives what is written to each, until ctx ends.
@@ -147,11 +133,25 @@ func (f *follower) reopen(each func(Entry) error) error {
 	if err := f.forwards(each); err != nil {
 		return err
 	}
-	file, err := os.Open(f.path)
+	// The log may have gone on in more than one file since.
+	files, err := openAll(f.path)
 	if err != nil {
 		return fmt.Errorf("reading the audit log: %w", err)
 	}
-	_ = f.file.Close()
-	f.file, f.at = file, 0
-	return f.forwards(each)
+	next := slices.IndexFunc(files, func(file openFile) bool {
+		info, err := file.Stat()
+		return err == nil && os.SameFile(info, open)
+	})
+	if next < 0 {
+		next = 1 // another log has taken the place of the one that was followed
+	}
+	closeAll(files[next:])
+	for _, file := range slices.Backward(files[:next]) {
+		_ = f.file.Close()
+		f.file, f.at = file.File, 0
+		if err := f.forwards(each); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -5,6 +5,9 @@
 //
 //	{"time":"2026-11-24T09:00:00.000001Z","seq":7,"kind":"sign-in",…,"prev":"9f86d0…"}
 //
+// The log is kept in several files that are one chain ([Log.Rotate]), and its newest line is signed now and then ([Head]), so
+// that [Verify] finds whatever was done to it.
+//
 // A log is not a log level: what is recorded here is complete, and nothing else is written to the file. Events hold no
 // secret by their types; text that strangers wrote is in them, quoted by JSON, and must be treated as such by readers.
 package audit
@@ -36,13 +39,17 @@ const timeFormat = "2006-01-02T15:04:05.000000Z07:00"
 // Log is an audit log in a file. It is safe for concurrent use, also by several processes on one machine: the gateway
 // and a command of the administrator may both have the file open.
 type Log struct {
-	now func() time.Time
+	path   string
+	now    func() time.Time
+	signer Signer // nil while nobody signs
 
 	mu   sync.Mutex
 	file *os.File
 	size int64  // of the file after the last line known here
 	seq  int64  // of the last line
 	prev string // SHA-256 of the last line in hex; empty for an empty log
+	over bool   // the last line says that the file is closed
+	ours bool   // something was recorded here since the last head
 	err  error  // of the last Record
 
 	watch func(Event) // nil while nobody watches
@@ -57,7 +64,7 @@ func Open(path string, now func() time.Time) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the audit log: %w", err)
 	}
-	log := &Log{now: now, file: file, size: -1}
+	log := &Log{path: path, now: now, file: file, size: -1}
 	if err := log.locked(func() error { return nil }); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the audit log %q: %w", path, err), file.Close())
 	}
@@ -96,16 +103,10 @@ func (l *Log) Record(event Event) error {
 
 // append writes one line behind the last one. The file is locked and its end is known.
 func (l *Log) append(kind string, fields []byte, sync bool) error {
-	begin, err := json.Marshal(head{Time: l.now().UTC().Format(timeFormat), Seq: l.seq + 1, Kind: kind})
+	line, err := l.line(kind, fields)
 	if err != nil {
 		return err
 	}
-	line := make([]byte, 0, len(begin)+len(fields)+80)
-	line = append(line, begin[:len(begin)-1]...)
-	if len(fields) > len("{}") {
-		line = append(append(line, ','), fields[1:len(fields)-1]...)
-	}
-	line = append(line, `,"prev":"`+l.prev+`"}`...)
 	sum := sha256.Sum256(line)
 	if _, err := l.file.Write(append(line, '\n')); err != nil {
 		l.size = -1 // part of the line may be in the file: look before the next one
@@ -114,29 +115,58 @@ func (l *Log) append(kind string, fields []byte, sync bool) error {
 	l.size += int64(len(line)) + 1
 	l.seq++
 	l.prev = hex.EncodeToString(sum[:])
+	l.ours = true
 	if sync {
 		return l.file.Sync()
 	}
 	return nil
 }
 
-// locked runs do while no other process writes the file, with the end of the file known.
-func (l *Log) locked(do func() error) error {
-	fd := int(l.file.Fd())
-	if err := flock(fd, syscall.LOCK_EX); err != nil {
-		return err
-	}
-	defer flock(fd, syscall.LOCK_UN)
-	info, err := l.file.Stat()
+// line gives the line that comes behind the last one, without its line end.
+func (l *Log) line(kind string, fields []byte) ([]byte, error) {
+	begin, err := json.Marshal(head{Time: l.now().UTC().Format(timeFormat), Seq: l.seq + 1, Kind: kind})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if info.Size() != l.size {
-		if err := l.readEnd(info.Size()); err != nil {
+	line := make([]byte, 0, len(begin)+len(fields)+80)
+	line = append(line, begin[:len(begin)-1]...)
+	if len(fields) > len("{}") {
+		line = append(append(line, ','), fields[1:len(fields)-1]...)
+	}
+	return append(line, `,"prev":"`+l.prev+`"}`...), nil
+}
+
+// locked runs do while no other process writes the log, with its end known. Where another process has closed the file that
+// is open here, it goes on with the one that came after.
+func (l *Log) locked(do func() error) error {
+	for {
+		file := l.file
+		if err := flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
 			return err
 		}
+		err := l.lookAtEnd()
+		if err == nil && l.over {
+			if err = l.moveOn(); err == nil {
+				continue // with the file locked no more, since it is closed
+			}
+		}
+		if err == nil {
+			err = do()
+		}
+		if l.file == file { // else it is closed, and its lock gone
+			_ = flock(int(file.Fd()), syscall.LOCK_UN)
+		}
+		return err
 	}
-	return do()
+}
+
+// lookAtEnd sees to it that the end of the file is known.
+func (l *Log) lookAtEnd() error {
+	info, err := l.file.Stat()
+	if err != nil || info.Size() == l.size {
+		return err
+	}
+	return l.readEnd(info.Size())
 }
 
 // flock is flock(2), again when a signal came between.
@@ -152,7 +182,7 @@ func flock(fd, how int) error {
 // without its line end is what a crash in the middle of a write leaves: it stays, is ended, and the chain goes on
 // over it.
 func (l *Log) readEnd(size int64) error {
-	l.seq, l.prev = 0, ""
+	l.seq, l.prev, l.over = 0, "", false
 	end, torn, err := lastLines(l.file, size)
 	if err != nil {
 		return err
@@ -172,6 +202,7 @@ func (l *Log) readEnd(size int64) error {
 		var begin head
 		if json.Unmarshal(end[i], &begin) == nil && begin.Seq > 0 {
 			l.seq = begin.Seq + int64(len(end)-1-i)
+			l.over = i == len(end)-1 && begin.Kind == LogRotated{}.Kind()
 			return nil
 		}
 	}
@@ -206,9 +237,17 @@ func lastLines(file io.ReaderAt, size int64) (lines [][]byte, torn bool, err err
 	}
 }
 
-// Close closes the file. Nothing can be recorded afterwards.
+// Close signs the head of a log to which something was added here, if there is a signer, and closes the file. Nothing can be
+// recorded afterwards.
 func (l *Log) Close() error {
 	l.mu.Lock()
+	signed := l.signer != nil && l.ours
+	l.mu.Unlock()
+	var err error
+	if signed {
+		_, err = l.SignHead()
+	}
+	l.mu.Lock()
 	defer l.mu.Unlock()
-	return errors.Join(l.file.Sync(), l.file.Close())
+	return errors.Join(err, l.file.Sync(), l.file.Close())
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +38,7 @@ type Query struct {
 	Since, Until time.Time
 	// Limit is how many entries are wanted; 0 means all.
 	Limit int
-	// MaxBytes is how much of the file is read from its end; 0 means all of it.
+	// MaxBytes is how much of the log is read from its end; 0 means all of it.
 	MaxBytes int64
 }
 
@@ -64,20 +62,16 @@ type Found struct {
 	Unreadable int
 }
 
-// Search gives the wanted entries of the log at path to each, the newest first, until each says false. It takes no lock
-// and may be used while the log is written. Text behind the last line end is no line yet, and is not looked at.
+// Search gives the wanted entries of the log at path, of all its files, to each, the newest first, until each says false. It takes
+// no lock and may be used while the log is written. Text behind the last line end is no line yet, and is not looked at.
 func Search(ctx context.Context, path string, q Query, each func(Entry) bool) (Found, error) {
-	file, err := os.Open(path)
+	files, err := openAll(path)
 	if err != nil {
 		return Found{}, fmt.Errorf("reading the audit log: %w", err)
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return Found{}, fmt.Errorf("reading the audit log: %w", err)
-	}
-	s := search{query: q, filter: q.filter(), each: each, found: Found{Whole: q.MaxBytes == 0 || info.Size() <= q.MaxBytes}}
-	if err := s.run(ctx, file, info.Size()); err != nil {
+	defer closeAll(files)
+	s := search{query: q, filter: q.filter(), each: each}
+	if err := s.run(ctx, files); err != nil {
 		return s.found, fmt.Errorf("reading the audit log %q: %w", path, err)
 	}
 	return s.found, nil
@@ -89,16 +83,26 @@ type search struct {
 	filter [][][]byte
 	each   func(Entry) bool
 	given  int
+	over   bool // nothing more is wanted
 	found  Found
 }
 
-// run reads the lines of a file of size bytes, the last first, as far back as is asked for.
-func (s *search) run(ctx context.Context, file io.ReaderAt, size int64) error {
-	lowest := int64(0)
-	if s.query.MaxBytes > 0 {
-		lowest = max(0, size-s.query.MaxBytes)
+// run reads the lines of files, the last first, as far back as is asked for.
+func (s *search) run(ctx context.Context, files []openFile) error {
+	left := s.query.MaxBytes
+	s.found.Whole = true
+	for _, file := range files {
+		lowest := int64(0)
+		if s.query.MaxBytes > 0 {
+			lowest = max(0, file.size-left)
+			left -= file.size - lowest
+		}
+		s.found.Whole = lowest == 0
+		if err := backwards(ctx, file, lowest, file.size, s.line); err != nil || s.over || lowest > 0 {
+			return err
+		}
 	}
-	return backwards(ctx, file, lowest, size, s.line)
+	return nil
 }
 
 // line looks at one line. It reports whether the search goes on.
@@ -111,7 +115,7 @@ func (s *search) line(line []byte) bool {
 	s.found.Oldest = at
 	q := s.query
 	if !q.Since.IsZero() && at.Before(q.Since.Add(-clockSlack)) {
-		s.found.Whole = true
+		s.found.Whole, s.over = true, true
 		return false
 	}
 	if !q.Since.IsZero() && at.Before(q.Since) || !q.Until.IsZero() && !at.Before(q.Until) || !mayFit(line, s.filter) {
@@ -128,7 +132,7 @@ func (s *search) line(line []byte) bool {
 	e.Line = bytes.Clone(line)
 	s.given++
 	if !s.each(e) || s.given == q.Limit {
-		s.found.Whole = true
+		s.found.Whole, s.over = true, true
 		return false
 	}
 	return true

@@ -92,6 +92,7 @@ func (v *validator) validate() {
 		v.wrong("domain", "want the gateway's host name, such as mail.example.com")
 	}
 	v.state()
+	v.audit()
 	v.connections()
 	v.certificates()
 	v.providers()

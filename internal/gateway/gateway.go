@@ -54,6 +54,7 @@ type Gateway struct {
 	monitoring   atomic.Pointer[monitoring] // nil where the configuration has none
 	admin        *adminSocket               // nil where there is none
 
+	trail     *audit.Keeper // keeps the audit log
 	reloading sync.Mutex
 	stopping  atomic.Bool // nobody new is served any more
 
@@ -279,7 +280,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	err := errors.Join(g.closePortal(ctx), g.closeMonitoring())
 	g.wait.Wait()
 	g.queue.Close(ctx)
-	return errors.Join(err, g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.close())
+	return errors.Join(err, g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.closeTrail(), g.close())
 }
 
 // stopAccepting closes the listeners and tells every dialogue to come to an end.
@@ -327,5 +328,5 @@ func (g *Gateway) close() error {
 	if g.tokens != nil {
 		g.tokens.Close()
 	}
-	return errors.Join(err, g.state.Close())
+	return errors.Join(err, g.closeTrail(), g.state.Close())
 }

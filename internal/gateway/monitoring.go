@@ -131,17 +131,20 @@ func (g *Gateway) forecast(ctx context.Context) ([]metrics.Stop, error) {
 	return all, err
 }
 
-// notes says what an administrator has ordered that keeps clients out.
+// notes says what somebody should know, and what leaves the gateway ready all the same: what an administrator has ordered
+// that keeps clients out, and how the audit log is kept.
 func (g *Gateway) notes(ctx context.Context) map[string]string {
+	notes := g.trailNotes()
 	all, err := g.state.Store.Lockdowns(ctx)
 	if err != nil || len(all) == 0 {
-		return nil // a store that cannot be read is one of the checks
+		return notes // a store that cannot be read is one of the checks
 	}
 	var words []string
 	for _, l := range all {
 		words = append(words, fmt.Sprintf("%s since %s", l.Scope, l.Since.Format(time.RFC3339)))
 	}
-	return map[string]string{"lockdown": strings.Join(words, ", ")}
+	notes["lockdown"] = strings.Join(words, ", ")
+	return notes
 }
 
 // readiness looks at what the gateway cannot serve clients without.

@@ -28,6 +28,7 @@ func (g *Gateway) parts() []part {
 		g.directoryPart,
 		g.portalPart,
 		g.monitoringPart,
+		g.trailPart,
 	}
 }
 

@@ -40,6 +40,7 @@ func OpenState(ctx context.Context, c *config.Config) (*State, error) {
 	if s.Audit, err = audit.Open(c.AuditFile, nil); err != nil {
 		return nil, errors.Join(err, s.Store.Close())
 	}
+	s.Audit.Sign(ring)
 	return s, nil
 }
 

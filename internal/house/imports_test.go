@@ -81,6 +81,7 @@ var confined = map[string][]string{
 	"database/sql":                                               {"internal/store"},
 	"github.com/goccy/go-yaml":                                   {"internal/config"},
 	"github.com/prometheus/client_golang":                        {"internal/metrics"},
+	"golang.org/x/mod":                                           {"internal/audit"},
 	"github.com/spf13/cobra":                                     {"cmd/postern"},
 	"github.com/emersion/go-imap":                                {"internal/sim/exchange"},
 	"github.com/golang-jwt/jwt":                                  {"internal/sim/entra"},
