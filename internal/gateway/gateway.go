@@ -116,8 +116,7 @@ func (g *Gateway) build(ctx context.Context, first *generation) (err error) {
 		Wanted: func(account token.Account) bool { return g.generation().directory.HasAccount(account) },
 	})
 	g.stamper = apppassword.NewStamper(passwordStore{g.state.Store}, g.log)
-	g.guesses, err = throttle.Open(ctx, throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Keys.Hash, Log: g.log})
-	if err != nil {
+	if g.guesses, err = g.openGuesses(ctx); err != nil {
 		return err
 	}
 	g.gate = auth.NewGate(auth.GateConfig{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"postern/auth/apppassword"
 	"postern/internal/store"
@@ -63,6 +64,15 @@ func passwordRecord(p store.Password) apppassword.Record {
 	}
 }
 
+// openGuesses begins to count wrong passwords, together with other gateways where the store is shared.
+func (g *Gateway) openGuesses(ctx context.Context) (*throttle.Guesses, error) {
+	c := throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Keys.Hash, Log: g.log}
+	if g.state.Store.Shared() {
+		c.Shared, c.Now = guessStore{g.state.Store}, g.state.Store.Now
+	}
+	return throttle.Open(ctx, c)
+}
+
 // guessStore is the store as package throttle wants it.
 type guessStore struct{ *store.Store }
 
@@ -72,6 +82,24 @@ func (s guessStore) Guesses(ctx context.Context) ([]throttle.Count, []throttle.K
 		return nil, nil, err
 	}
 	sources, err := s.Store.KnownSources(ctx)
+	counts, known := guesses(rows, sources)
+	return counts, known, err
+}
+
+func (s guessStore) GuessesSince(ctx context.Context, since time.Time, limit int) ([]throttle.Count, []throttle.Known, error) {
+	rows, sources, err := s.Store.GuessesSince(ctx, since, limit)
+	counts, known := guesses(rows, sources)
+	return counts, known, err
+}
+
+func (s guessStore) ChangeCount(ctx context.Context, kind string, subject [16]byte, f func(throttle.Count) throttle.Count) error {
+	return s.Store.ChangeGuesses(ctx, kind, subject, func(row store.GuessCount) store.GuessCount {
+		return store.GuessCount(f(throttle.Count(row)))
+	})
+}
+
+// guesses gives rows as package throttle has them.
+func guesses(rows []store.GuessCount, sources []store.KnownSource) ([]throttle.Count, []throttle.Known) {
 	counts, known := make([]throttle.Count, len(rows)), make([]throttle.Known, len(sources))
 	for i, row := range rows {
 		counts[i] = throttle.Count(row)
@@ -79,7 +107,7 @@ func (s guessStore) Guesses(ctx context.Context) ([]throttle.Count, []throttle.K
 	for i, source := range sources {
 		known[i] = throttle.Known(source)
 	}
-	return counts, known, err
+	return counts, known
 }
 
 func (s guessStore) SaveGuesses(ctx context.Context, counts []throttle.Count, known []throttle.Known) error {

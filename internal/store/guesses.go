@@ -1,10 +1,14 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -16,7 +20,12 @@ type GuessCount struct {
 	Level   int       // of a source: how often it was held off
 	Guessed time.Time // the last time
 	Held    time.Time // until when it is held off; the zero time for not at all
+	Due     time.Time // of a login: when the next guess would be due if they came evenly
+	Lane    time.Time // of a login: until when sources that have not guessed are held off
+	Began   time.Time // of a source: when the counting of its guesses began
 }
+
+const guessColumns = `kind, subject, guesses, level, guessed, held_until, due, lane, began`
 
 // KnownSource is a network from which somebody signed in for a login.
 type KnownSource struct {
@@ -27,7 +36,7 @@ type KnownSource struct {
 
 // GuessCounts gives all counts, the oldest first.
 func (s *Store) GuessCounts(ctx context.Context) ([]GuessCount, error) {
-	const query = `SELECT kind, subject, guesses, level, guessed, held_until FROM guess_counts ORDER BY guessed, kind, subject`
+	const query = `SELECT ` + guessColumns + ` FROM guess_counts ORDER BY guessed, kind, subject`
 	counts, err := rows(ctx, s.reader, scanGuessCount, query)
 	if err != nil {
 		return nil, fmt.Errorf("counts of wrong passwords: %w", err)
@@ -44,8 +53,58 @@ func (s *Store) KnownSources(ctx context.Context) ([]KnownSource, error) {
 	return known, nil
 }
 
-// SaveGuesses keeps counts and known sources, each in the stead of what was kept of it; all or none.
+// GuessesSince gives counts and known sources that have changed since a time, the newest first, limit of each kind at most.
+func (s *Store) GuessesSince(ctx context.Context, since time.Time, limit int) ([]GuessCount, []KnownSource, error) {
+	const query = `SELECT ` + guessColumns + ` FROM guess_counts WHERE kind = ? AND guessed >= ? ORDER BY guessed DESC, subject LIMIT ?`
+	var counts []GuessCount
+	for _, kind := range []string{"login", "source"} {
+		some, err := rows(ctx, s.reader, scanGuessCount, query, kind, since.UnixMilli(), limit)
+		if err != nil {
+			return nil, nil, fmt.Errorf("counts of wrong passwords since %v: %w", since, err)
+		}
+		counts = append(counts, some...)
+	}
+	const sources = `SELECT login, source, used FROM known_sources WHERE used >= ? ORDER BY used DESC, login, source LIMIT ?`
+	known, err := rows(ctx, s.reader, scanKnownSource, sources, since.UnixMilli(), limit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("known sources since %v: %w", since, err)
+	}
+	return counts, known, nil
+}
+
+// ChangeGuesses changes the count of a subject, which nobody else changes meanwhile. f is given the present one, which is the
+// zero GuessCount but for its kind and subject where there is none, and may be called more than once.
+func (s *Store) ChangeGuesses(ctx context.Context, kind string, subject [16]byte, f func(GuessCount) GuessCount) error {
+	const query = `SELECT ` + guessColumns + ` FROM guess_counts WHERE kind = ? AND subject = ?`
+	err := s.engine.transact(ctx, false, func(ctx context.Context, tx *sql.Tx) error {
+		if err := s.engine.serialise(ctx, tx, "guesses", kind, string(subject[:])); err != nil {
+			return err
+		}
+		count, err := scanGuessCount(tx.QueryRowContext(ctx, query, kind, subject[:]))
+		if errors.Is(err, sql.ErrNoRows) {
+			count, err = GuessCount{Kind: kind, Subject: subject}, nil
+		}
+		if err != nil {
+			return err
+		}
+		return saveGuessCounts(ctx, tx, []GuessCount{f(count)})
+	})
+	if err != nil {
+		return fmt.Errorf("changing a count of wrong passwords: %w", err)
+	}
+	return nil
+}
+
+// SaveGuesses keeps counts and known sources, each in the stead of what was kept of it, but for a later use of a known
+// source; all or none.
 func (s *Store) SaveGuesses(ctx context.Context, counts []GuessCount, known []KnownSource) error {
+	// In one order, so that gateways that save the same rows do not wait for each other in a circle.
+	counts = slices.SortedFunc(slices.Values(counts), func(a, b GuessCount) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), bytes.Compare(a.Subject[:], b.Subject[:]))
+	})
+	known = slices.SortedFunc(slices.Values(known), func(a, b KnownSource) int {
+		return cmp.Or(cmp.Compare(a.Login, b.Login), a.Source.Compare(b.Source))
+	})
 	err := s.inTransaction(ctx, func(tx *sql.Tx) error {
 		if err := saveGuessCounts(ctx, tx, counts); err != nil {
 			return err
@@ -59,17 +118,17 @@ func (s *Store) SaveGuesses(ctx context.Context, counts []GuessCount, known []Kn
 }
 
 func saveGuessCounts(ctx context.Context, tx *sql.Tx, counts []GuessCount) error {
-	const upsert = `INSERT INTO guess_counts (kind, subject, guesses, level, guessed, held_until) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (kind, subject) DO UPDATE SET guesses = excluded.guesses, level = excluded.level,
-		guessed = excluded.guessed, held_until = excluded.held_until`
+	const upsert = `INSERT INTO guess_counts (` + guessColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (kind, subject) DO UPDATE SET guesses = excluded.guesses, level = excluded.level, guessed = excluded.guessed,
+		held_until = excluded.held_until, due = excluded.due, lane = excluded.lane, began = excluded.began`
 	return each(ctx, tx, upsert, counts, func(c GuessCount) []any {
-		return []any{c.Kind, c.Subject[:], c.Guesses, c.Level, c.Guessed.UnixMilli(), millis(c.Held)}
+		return []any{c.Kind, c.Subject[:], c.Guesses, c.Level, c.Guessed.UnixMilli(), millis(c.Held), millis(c.Due), millis(c.Lane), millis(c.Began)}
 	})
 }
 
 func saveKnownSources(ctx context.Context, tx *sql.Tx, known []KnownSource) error {
 	const upsert = `INSERT INTO known_sources (login, source, used) VALUES (?, ?, ?)
-		ON CONFLICT (login, source) DO UPDATE SET used = excluded.used`
+		ON CONFLICT (login, source) DO UPDATE SET used = excluded.used WHERE excluded.used > known_sources.used`
 	return each(ctx, tx, upsert, known, func(k KnownSource) []any {
 		return []any{k.Login, k.Source.String(), k.Used.UnixMilli()}
 	})
@@ -128,14 +187,15 @@ func (s *Store) PruneGuesses(ctx context.Context, countsBefore, knownBefore time
 
 func scanGuessCount(row scanner) (c GuessCount, err error) {
 	var subject []byte
-	var guessed, held sql.NullInt64
-	if err := row.Scan(&c.Kind, &subject, &c.Guesses, &c.Level, &guessed, &held); err != nil {
+	var guessed, held, due, lane, began sql.NullInt64
+	if err := row.Scan(&c.Kind, &subject, &c.Guesses, &c.Level, &guessed, &held, &due, &lane, &began); err != nil {
 		return GuessCount{}, err
 	}
 	if copy(c.Subject[:], subject) != len(subject) || len(subject) != len(c.Subject) {
 		return GuessCount{}, fmt.Errorf("a count of kind %s has a subject of %d bytes", c.Kind, len(subject))
 	}
 	c.Guessed, c.Held = fromMillis(guessed), fromMillis(held)
+	c.Due, c.Lane, c.Began = fromMillis(due), fromMillis(lane), fromMillis(began)
 	return c, nil
 }
 

@@ -79,6 +79,9 @@ func Exists(ctx context.Context, dsn string, given ...Option) (bool, error) {
 // others read.
 func (s *Store) Now() time.Time { return s.engine.now() }
 
+// Shared reports whether several gateways may be at work with this database at the same time.
+func (s *Store) Shared() bool { return !s.engine.grouped() }
+
 // Close closes the store once running calls have ended.
 func (s *Store) Close() error {
 	if s.committer != nil {

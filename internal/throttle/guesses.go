@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/secret"
@@ -13,20 +14,24 @@ import (
 
 // Config is what the guesses are counted with.
 type Config struct {
-	Store Store                     // required
-	Hash  func(input []byte) []byte // a keyed pseudo-random function of at least 16 bytes; required
-	Log   *slog.Logger              // required
+	Store Store // required
+	// Shared is the same store where several gateways count together; nil where this one is alone. An attempt that is a guess
+	// then waits for it.
+	Shared Shared
+	Hash   func(input []byte) []byte // a keyed pseudo-random function of at least 16 bytes; required
+	Log    *slog.Logger              // required
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
 // Guesses counts wrong secrets and holds off those who guess. It is safe for concurrent use; no call waits for another
-// longer than a few look-ups take, and none for the store. It owns a goroutine: close it.
+// longer than a few look-ups take, and none for the store unless it is shared. It owns goroutines: close it.
 type Guesses struct {
-	store Store
-	hash  func([]byte) []byte
-	log   *slog.Logger
-	now   func() time.Time
+	store  Store
+	shared Shared
+	hash   func([]byte) []byte
+	log    *slog.Logger
+	now    func() time.Time
 
 	logins  *table[loginID, loginState]
 	sources *table[source, sourceState]
@@ -37,6 +42,9 @@ type Guesses struct {
 	stop   chan struct{} // closed by Close
 	done   chan struct{} // closed when the writer has ended
 	once   sync.Once
+
+	follower sync.WaitGroup
+	trouble  atomic.Bool // with the shared store, and the log knows
 }
 
 // knownKey is a source that is known for a login, which is one of the configuration's.
@@ -48,7 +56,7 @@ type knownKey struct {
 // Open reads the counts from the store, and begins to write them there.
 func Open(ctx context.Context, c Config) (*Guesses, error) {
 	g := &Guesses{
-		store: c.Store, hash: c.Hash, log: c.Log, now: c.Now,
+		store: c.Store, shared: c.Shared, hash: c.Hash, log: c.Log, now: c.Now,
 		logins:  newTable[loginID, loginState](maxLogins),
 		sources: newTable[source, sourceState](maxSources),
 		known:   newTable[knownKey, int64](maxKnown),
@@ -61,6 +69,9 @@ func Open(ctx context.Context, c Config) (*Guesses, error) {
 		return nil, fmt.Errorf("reading the counts of wrong passwords: %w", err)
 	}
 	go g.write()
+	if g.shared != nil {
+		g.follower.Go(g.follow)
+	}
 	return g, nil
 }
 
@@ -92,8 +103,11 @@ func (g *Guesses) Admit(login string, from netip.Addr, attempt secret.Text) (Che
 	outcome := heldOff
 	g.logins.change(c.id, func(s *loginState) bool {
 		outcome = s.admit(now, c.print, fresh)
-		return outcome == charged
+		return outcome == charged && g.shared == nil
 	})
+	if outcome == charged && g.shared != nil {
+		outcome = g.chargeShared(c, now, fresh)
+	}
 	switch outcome {
 	case charged:
 		c.charged = true
@@ -129,17 +143,21 @@ func (c Check) Wrong() {
 	}
 	g := c.guesses
 	now := g.now().UnixMilli()
-	g.sources.change(c.key.source, func(s *sourceState) bool { return s.guess(now, c.print) })
+	counted := false
+	g.sources.change(c.key.source, func(s *sourceState) bool {
+		counted = s.guess(now, c.print)
+		return counted && g.shared == nil
+	})
+	if counted && g.shared != nil {
+		g.guessShared(c.key.source, now)
+	}
 	g.changed()
 }
 
 // Void says that the attempt was no guess, though it was refused: the secret was right, or could not be checked.
 func (c Check) Void() {
 	if c.charged {
-		c.guesses.logins.change(c.id, func(s *loginState) bool {
-			s.takeBack(c.print)
-			return true
-		})
+		c.guesses.changeLogin(c.id, func(s *loginState) { s.takeBack(c.print) })
 	}
 }
 
@@ -149,14 +167,26 @@ func (c Check) Proved() {
 	if c.guesses == nil {
 		return
 	}
-	c.Void()
 	if !c.known {
-		c.guesses.logins.change(c.id, func(s *loginState) bool {
+		c.guesses.changeLogin(c.id, func(s *loginState) {
+			if c.charged {
+				s.takeBack(c.print)
+			}
 			s.begin()
-			return true
 		})
 	}
 	c.guesses.changed()
+}
+
+// changeLogin changes what is known of a login, here and in the store.
+func (g *Guesses) changeLogin(id loginID, do func(*loginState)) {
+	g.logins.change(id, func(s *loginState) bool {
+		do(s)
+		return g.shared == nil
+	})
+	if g.shared != nil {
+		g.changeShared(id, do)
+	}
 }
 
 // Passed says that the attempt was allowed: its source is known for the login from now on.

@@ -32,6 +32,9 @@ type Count struct {
 	Level   int       // of a source: how often it was held off
 	Guessed time.Time // the last time
 	Held    time.Time // until when it is held off; the zero time for not at all
+	Due     time.Time // of a login: when the next guess would be due if they came evenly
+	Lane    time.Time // of a login: until when sources that have not guessed are held off
+	Began   time.Time // of a source: when the counting of its guesses began
 }
 
 // Known is a source from which somebody signed in for a login.
@@ -61,28 +64,32 @@ func (g *Guesses) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.adopt(counts, known)
+	return nil
+}
+
+// adopt takes what the store has for what is so.
+func (g *Guesses) adopt(counts []Count, known []Known) {
 	for _, c := range counts {
-		last, held := millis(c.Guessed), millis(c.Held)
 		switch c.Kind {
 		case LoginCount:
 			g.logins.change(c.Subject, func(s *loginState) bool {
-				s.guesses, s.last, s.held = c.Guesses, last, held
+				s.adopt(c)
 				return false
 			})
 		case SourceCount:
 			g.sources.change(c.Subject, func(s *sourceState) bool {
-				s.guesses, s.level, s.last, s.window, s.held = c.Guesses, c.Level, last, last, held
+				s.adopt(c)
 				return false
 			})
 		}
 	}
 	for _, k := range known {
 		g.known.change(knownKey{k.Login, sourceOf(k.Source.Addr())}, func(at *int64) bool {
-			*at = millis(k.Used)
+			*at = max(*at, millis(k.Used))
 			return false
 		})
 	}
-	return nil
 }
 
 // changed wakes the writer.
@@ -96,6 +103,7 @@ func (g *Guesses) changed() {
 // Close writes what is not written yet and ends the writer. Attempts are still decided about afterwards, and forgotten.
 func (g *Guesses) Close() {
 	g.once.Do(func() { close(g.stop) })
+	g.follower.Wait()
 	<-g.done
 }
 

@@ -70,9 +70,15 @@ func (s *loginState) takeBack(print uint64) {
 // begin begins to count anew: a stranger has signed in.
 func (s *loginState) begin() { s.guesses, s.held, s.lane = 0, 0, 0 }
 
-// count is what is kept over a restart.
+// count is what is kept over a restart, and what other gateways learn.
 func (s *loginState) count(id loginID) Count {
-	return Count{Kind: LoginCount, Subject: id, Guesses: s.guesses, Guessed: time.UnixMilli(s.last), Held: fromMillis(s.held)}
+	return Count{Kind: LoginCount, Subject: id, Guesses: s.guesses, Guessed: time.UnixMilli(s.last), Held: fromMillis(s.held),
+		Due: fromMillis(s.due), Lane: fromMillis(s.lane)}
+}
+
+// adopt is the opposite of count; the fingerprints stay.
+func (s *loginState) adopt(c Count) {
+	s.guesses, s.last, s.held, s.due, s.lane = c.Guesses, millis(c.Guessed), millis(c.Held), millis(c.Due), millis(c.Lane)
 }
 
 // fromMillis gives the zero time for 0.

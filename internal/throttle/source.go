@@ -82,7 +82,17 @@ func (s *sourceState) guess(now int64, print uint64) bool {
 	return true
 }
 
-// count is what is kept over a restart.
+// count is what is kept over a restart, and what other gateways learn.
 func (s *sourceState) count(key source) Count {
-	return Count{Kind: SourceCount, Subject: key, Guesses: s.guesses, Level: s.level, Guessed: time.UnixMilli(s.last), Held: fromMillis(s.held)}
+	return Count{Kind: SourceCount, Subject: key, Guesses: s.guesses, Level: s.level, Guessed: time.UnixMilli(s.last), Held: fromMillis(s.held),
+		Began: fromMillis(s.window)}
+}
+
+// adopt is the opposite of count; the fingerprints, and what is no guess, stay. A count of an earlier version does not say
+// when it began.
+func (s *sourceState) adopt(c Count) {
+	s.guesses, s.level, s.last, s.held = c.Guesses, c.Level, millis(c.Guessed), millis(c.Held)
+	if s.window = millis(c.Began); s.window == 0 {
+		s.window = s.last
+	}
 }

@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a person's factors are reset", factorsReset},
 		{"a ceremony is taken once", ceremonies},
 		{"a message of the queue is claimed by one", claimedOnce},
+		{"guesses count together", guessesCountTogether},
 		{"limits hold for all together", limitsHoldTogether},
 		{"places hold for all together", placesHoldTogether},
 		{"a node is buried once, and never alive", buriedOnce},
