@@ -44,7 +44,7 @@ func (p *Proxy) Send(ctx context.Context, m *queue.Message, recipients []int, co
 // begin gives upstream's reply to MAIL, over a connection of the pool if one still works, or over a new one.
 func (c *courier) begin(key mailboxKey) (reply, error) {
 	for kept := c.proxy.pool.take(key); kept != nil; kept = c.proxy.pool.take(key) {
-		r, err := kept.complete(mailCommand(kept, c.message.Sender, c.parameters()))
+		r, err := kept.mail(c.message.Sender, c.parameters())
 		if err == nil && r.code != 421 {
 			c.upstream, c.reachable = kept, true
 			return r, nil
@@ -57,7 +57,7 @@ func (c *courier) begin(key mailboxKey) (reply, error) {
 	}
 	c.upstream, c.reachable = opened, true
 	defer context.AfterFunc(c.ctx, opened.hangUp)()
-	r, err := opened.complete(mailCommand(opened, c.message.Sender, c.parameters()))
+	r, err := opened.mail(c.message.Sender, c.parameters())
 	if err != nil {
 		opened.hangUp()
 		return reply{}, err
@@ -79,23 +79,16 @@ func (c *courier) parameters() []parameter {
 	return list
 }
 
-// errNoUTF8 is an upstream that does not take addresses beyond ASCII. It may the next time.
-var errNoUTF8 = errors.New("upstream does not offer SMTPUTF8, which the message needs")
-
 // transact hands over recipients and content after MAIL.
 func (c *courier) transact(r reply, recipients []int, content io.Reader) queue.Result {
 	result := queue.Result{Reached: true, Recipients: make(map[int]queue.Reply)}
-	if _, ok := c.upstream.extensions["SMTPUTF8"]; c.message.UTF8 && !ok {
-		result.Err = errNoUTF8
-		return result
-	}
 	if !r.positive() {
 		result.Final = r.forQueue()
 		return c.reset(result)
 	}
 	for _, number := range recipients {
 		recipient := c.message.Recipients[number]
-		r, err := c.upstream.complete(rcptCommand(c.upstream, recipient))
+		r, err := c.upstream.rcpt(recipient)
 		if err != nil {
 			result.Err = err
 			return result
@@ -136,9 +129,15 @@ func (c *courier) data(result queue.Result, content io.Reader) queue.Result {
 		result.Final = r.forQueue()
 		return c.reset(result)
 	}
+	if c.message.UTF8 && !c.upstream.takesUTF8() {
+		content = &asciiHeader{content: content}
+	}
 	if err := c.copy(content); err != nil {
 		c.upstream.hangUp() // what was sent must not be taken for whole
 		result.Err = err
+		if f := (*fault)(nil); errors.As(err, &f) {
+			result.Final = f.reply.forQueue()
+		}
 		return result
 	}
 	result.Sent = true

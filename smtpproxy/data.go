@@ -266,7 +266,8 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 // newEdit makes the writer that the message passes through on its way to a destination.
 func (d *dialogue) newEdit(t *transaction, to io.Writer) *edit {
 	return &edit{to: to, trace: d.received(t), senders: sendersOf(d.grant), profile: d.door.Profile,
-		eightBit: t.eightBit || d.door.Profile.Undeclared8Bit, domain: d.proxy.Domain, now: d.proxy.Now()}
+		eightBit: t.eightBit || d.door.Profile.Undeclared8Bit, ascii: t.utf8 && t.upstream != nil && !t.upstream.takesUTF8(),
+		domain: d.proxy.Domain, now: d.proxy.Now()}
 }
 
 // received gives the trace line that every message gets (RFC 5321 section 4.4): who handed it to the gateway, and the

@@ -24,6 +24,7 @@ type edit struct {
 	senders   senders
 	profile   Profile
 	eightBit  bool // 8-bit characters were announced
+	ascii     bool // upstream does not take a header beyond ASCII
 	domain    string
 	now       time.Time
 	collector header.Collector
@@ -53,6 +54,9 @@ func (e *edit) Write(p []byte) (int, error) {
 	head := block.AppendTo([]byte(e.trace))
 	if block.Ending != header.Blank && e.profile.MissingFields {
 		head = append(head, "\r\n"...)
+	}
+	if e.ascii && hasEightBit(head) {
+		return 0, faultUTF8Header
 	}
 	if _, err := e.to.Write(append(head, rest...)); err != nil {
 		return 0, err

@@ -124,7 +124,7 @@ func (d *dialogue) openTransaction(ctx context.Context, t *transaction, paramete
 		if !d.link.put(kept) {
 			return reply{}, errCutOff
 		}
-		r, err := kept.complete(mailCommand(kept, t.sender, parameters))
+		r, err := kept.mail(t.sender, parameters)
 		if err == nil && r.code != 421 {
 			t.upstream = kept
 			return r, nil
@@ -139,7 +139,7 @@ func (d *dialogue) openTransaction(ctx context.Context, t *transaction, paramete
 		return reply{}, errCutOff
 	}
 	t.upstream = opened
-	r, err := opened.complete(mailCommand(opened, t.sender, parameters))
+	r, err := opened.mail(t.sender, parameters)
 	if err != nil {
 		t.upstream = nil
 		d.link.drop()
@@ -213,7 +213,7 @@ func (d *dialogue) addRecipient(t *transaction, recipient queue.Recipient) error
 	r := replyRecipientOK
 	if t.why == "" {
 		var err error
-		r, err = t.upstream.complete(rcptCommand(t.upstream, recipient))
+		r, err = t.upstream.rcpt(recipient)
 		switch lost := err != nil || r.code == 421; {
 		case lost && d.delivery() == autoMode:
 			d.lostUpstream(t)

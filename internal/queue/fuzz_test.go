@@ -52,9 +52,13 @@ func FuzzReport(f *testing.F) {
 			return // decodeRecord refuses it
 		}
 		for _, kind := range []reportKind{failed, delayed} {
-			about := reportAbout{domain: "mail.test", kind: kind, message: &Message{ID: "id", Submitter: copier, Sender: sender, EnvID: orcpt,
-				Recipients: []Recipient{{Address: recipient, ORcpt: orcpt}}}, numbers: []int{0},
-				words: map[int]store.QueuedRecipient{0: {Reply: word}}, original: []byte(original), next: noon, now: noon.Add(time.Hour)}
+			m := &Message{ID: "id", Submitter: copier, Sender: sender, EnvID: orcpt, Ret: "FULL", Recipients: []Recipient{{Address: recipient, ORcpt: orcpt}}}
+			back, err := m.returned(kind, bytes.NewReader(stuff([]byte(original))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			about := reportAbout{domain: "mail.test", kind: kind, message: m, numbers: []int{0},
+				words: map[int]store.QueuedRecipient{0: {Reply: word}}, original: back, next: noon, now: noon.Add(time.Hour)}
 			content, err := about.compose("report")
 			if err != nil {
 				continue

@@ -130,7 +130,7 @@ func TestReportIsAReport(t *testing.T) {
 		}
 		return says(550, "550 5.7.60 no\x00 permission")(m, nil, "")
 	}
-	m := &Message{Submitter: copier, Sender: "alice@contoso.example", EnvID: "a+2Bb", Recipients: []Recipient{{Address: "bob@b.example", ORcpt: "rfc822;robert@b.example"}}}
+	m := &Message{Submitter: copier, Sender: "alice@contoso.example", EnvID: "a+2Bb", Recipients: []Recipient{{Address: "bob@b.example", ORcpt: "rfc822;robert+2Bx@b.example"}}}
 	id := w.acceptMessage(m, scan)
 	w.try()
 	reports := w.reports()
@@ -144,28 +144,11 @@ func TestReportIsAReport(t *testing.T) {
 	if !strings.HasSuffix(r.content, "\r\n.\r\n") || strings.Contains(strings.ReplaceAll(r.content, "\r\n", ""), "\n") {
 		t.Errorf("not in the form of a message on the wire:\n%q", r.content)
 	}
-	parsed, err := mail.ReadMessage(strings.NewReader(strings.TrimSuffix(r.content, ".\r\n")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	kind, parameters, err := mime.ParseMediaType(parsed.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/report" || parameters["report-type"] != "delivery-status" || parsed.Header.Get("Auto-Submitted") != "auto-replied" {
-		t.Errorf("header %v, %v", parsed.Header, err)
-	}
-	parts := multipart.NewReader(parsed.Body, parameters["boundary"])
-	var texts []string
-	for {
-		part, err := parts.NextPart()
-		if err != nil {
-			break
-		}
-		text, _ := io.ReadAll(part)
-		texts = append(texts, string(text))
-	}
+	texts, _ := parts(t, r)
 	if len(texts) != 3 {
 		t.Fatalf("%d parts, want 3", len(texts))
 	}
-	for _, want := range []string{"Reporting-Mta: dns; mail.test\r\n", "Original-Envelope-Id: a+2Bb\r\n", "X-Postern-Queue-Id: " + id + "\r\n", "\r\n\r\nOriginal-Recipient: rfc822; robert@b.example\r\n",
+	for _, want := range []string{"Reporting-Mta: dns; mail.test\r\n", "Original-Envelope-Id: a+b\r\n", "X-Postern-Queue-Id: " + id + "\r\n", "\r\n\r\nOriginal-Recipient: rfc822; robert+x@b.example\r\n",
 		"Final-Recipient: rfc822; bob@b.example\r\n", "Action: failed\r\n", "Status: 5.7.60\r\n", "Diagnostic-Code: smtp; 550 5.7.60 no  permission\r\n"} {
 		if !strings.Contains(texts[1], want) {
 			t.Errorf("the status lacks %q:\n%s", want, texts[1])
@@ -173,6 +156,29 @@ func TestReportIsAReport(t *testing.T) {
 	}
 	if !strings.Contains(texts[2], "Message-ID: <1@copier>") || strings.Contains(texts[2], "dot") {
 		t.Errorf("the header of the message: %q", texts[2])
+	}
+}
+
+// parts takes a report to pieces as a mail program does: the contents of its parts and their types.
+func parts(t *testing.T, r sent) (texts, kinds []string) {
+	t.Helper()
+	parsed, err := mail.ReadMessage(strings.NewReader(string(unstuff([]byte(r.content)))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, parameters, err := mime.ParseMediaType(parsed.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/report" || parameters["report-type"] != "delivery-status" || parsed.Header.Get("Auto-Submitted") != "auto-replied" {
+		t.Errorf("header %v, %v", parsed.Header, err)
+	}
+	pieces := multipart.NewReader(parsed.Body, parameters["boundary"])
+	for {
+		part, err := pieces.NextPart()
+		if err != nil {
+			return texts, kinds
+		}
+		text, _ := io.ReadAll(part)
+		texts = append(texts, string(text))
+		kinds = append(kinds, part.Header.Get("Content-Type"))
 	}
 }
 

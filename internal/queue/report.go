@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -42,7 +43,7 @@ func (r Recipient) wants(what string) bool {
 // mailbox as its reverse-path, where RFC 3464 section 2 wants an empty one, and marked as what nobody may answer.
 // Recipients that the report is not about are not in it.
 func (q *Queue) newReport(row store.QueuedMessage, m *Message, kind reportKind, numbers []int, changes map[int]store.QueuedRecipient, next, now time.Time) (store.Report, error) {
-	original, err := header(q.content(q.cut, row))
+	original, err := m.returned(kind, q.content(q.cut, row))
 	if err != nil {
 		return store.Report{}, err
 	}
@@ -54,6 +55,9 @@ func (q *Queue) newReport(row store.QueuedMessage, m *Message, kind reportKind, 
 		return store.Report{}, err
 	}
 	report.Size = int64(len(content))
+	if !isASCII(string(content)) {
+		report.Body = "8BITMIME"
+	}
 	var parts []store.Part
 	for n := 0; len(content) > 0; n++ {
 		size := min(len(content), store.PartSize)
@@ -71,7 +75,7 @@ type reportAbout struct {
 	message   *Message
 	numbers   []int // of the recipients that it is about
 	words     map[int]store.QueuedRecipient
-	original  []byte // header of the message
+	original  returned
 	next, now time.Time
 }
 
@@ -98,7 +102,7 @@ func (a *reportAbout) compose(id string) ([]byte, error) {
 	for _, part := range []struct{ kind, encoding, content string }{
 		{"text/plain; charset=utf-8", "quoted-printable", a.humanText()},
 		{status, "7bit", a.status()},
-		{"text/rfc822-headers", "quoted-printable", string(a.original)},
+		{a.original.kind, a.original.encoding, string(a.original.text)},
 	} {
 		if part.kind == "message/global-delivery-status" {
 			part.encoding = "8bit"
@@ -151,7 +155,7 @@ func (a *reportAbout) status() string {
 	whole.Add("X-Postern-Queue-ID", a.message.ID)
 	whole.Add("Reporting-MTA", "dns; "+a.domain)
 	if a.message.EnvID != "" {
-		whole.Add("Original-Envelope-Id", printableLine(a.message.EnvID))
+		whole.Add("Original-Envelope-Id", printableLine(decodeXtext(a.message.EnvID))) // RFC 3461 section 6.3
 	}
 	_ = textproto.WriteHeader(&b, whole)
 	for _, number := range a.numbers {
@@ -166,11 +170,32 @@ func (a *reportAbout) status() string {
 		h.Add("Action", string(a.kind))
 		h.Add("Final-Recipient", addressType(recipient.Address)+"; "+printableLine(recipient.Address))
 		if kind, original, ok := strings.Cut(recipient.ORcpt, ";"); ok {
-			h.Add("Original-Recipient", printableLine(kind)+"; "+printableLine(original))
+			h.Add("Original-Recipient", printableLine(kind)+"; "+printableLine(decodeXtext(original)))
 		}
 		_ = textproto.WriteHeader(&b, h)
 	}
 	return strings.TrimSuffix(b.String(), "\r\n")
+}
+
+// decodeXtext undoes xtext (RFC 3461 section 4): + and two hexadecimal digits are a byte. What is none of that stays.
+func decodeXtext(text string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "+")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		text = after
+		if len(after) >= 2 {
+			if code, err := strconv.ParseUint(after[:2], 16, 8); err == nil {
+				b.WriteByte(byte(code))
+				text = after[2:]
+				continue
+			}
+		}
+		b.WriteByte('+')
+	}
 }
 
 func addressType(address string) string {
