@@ -19,6 +19,11 @@ type Keeping struct {
 	RotateAge  time.Duration // age of a file's first line at which it is closed; 0 is never
 	KeepSize   int64         // bytes of all files at which the oldest is removed; 0 is never
 	KeepAge    time.Duration // age of a closed file's last line at which it is removed; 0 is never
+
+	// Received gives the number of the last line that a receiver has had; nil where there is none. What it has not had is kept
+	// beyond KeepSize and KeepAge, as long as that is no more than Unsent bytes.
+	Received func() int64
+	Unsent   int64
 }
 
 const (
@@ -242,7 +247,7 @@ func (k *Keeper) prune(how Keeping, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
+	for i, f := range files {
 		why := ""
 		switch {
 		case f.last.torn(): // its end was tampered with: nothing is removed before somebody has looked
@@ -255,6 +260,13 @@ func (k *Keeper) prune(how Keeping, now time.Time) error {
 			return nil
 		}
 		event := LogPruned{File: filepath.Base(f.path), Last: f.last.seq, Hash: f.last.hash, Why: why}
+		if how.Received != nil && how.Received() < f.last.seq {
+			if unsent(files[i:], how.Received()) <= how.Unsent {
+				return nil // it goes once it is not needed any more
+			}
+			first, _ := firstOf(filepath.Base(k.log.path), event.File)
+			event.Lost = f.last.seq - max(how.Received(), first-1)
+		}
 		if err := k.log.Record(event); err != nil {
 			return err
 		}
@@ -267,4 +279,14 @@ func (k *Keeper) prune(how Keeping, now time.Time) error {
 		total -= f.size
 	}
 	return nil
+}
+
+// unsent gives the size of those files that a receiver has not had in full.
+func unsent(files []closedFile, received int64) (size int64) {
+	for _, f := range files {
+		if f.last.seq > received {
+			size += f.size
+		}
+	}
+	return size
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -288,5 +289,120 @@ func TestFollowGoesThroughRotations(t *testing.T) {
 	}
 	if len(got) != 10 {
 		t.Errorf("got the entries %v, want ten", got)
+	}
+}
+
+// TestI43RetentionWaitsForTheReceiver up to a bound; what is removed beyond it is counted in the log.
+func TestI43RetentionWaitsForTheReceiver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "postern.audit")
+	received := int64(0)
+	how := Keeping{HeadEvery: time.Hour, RotateSize: 1000, KeepAge: time.Hour, Received: func() int64 { return received }, Unsent: 100_000}
+	log, keeper, clock := keeping(t, path, how)
+	for range 20 {
+		mustRecord(t, log, SignIn{Login: strings.Repeat("x", 100)})
+		keeper.mustLook(t)
+	}
+	clock.add(24 * time.Hour)
+	keeper.mustLook(t)
+	pruned := func() (all []LogPruned) {
+		_, err := Scan(t.Context(), path, Query{Kinds: []string{"log-pruned"}}, func(e Entry) error {
+			var p LogPruned
+			err := e.Decode(&p)
+			all = append(all, p)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if all := pruned(); len(all) > 0 {
+		t.Fatalf("removed what the receiver had not had: %+v", all)
+	}
+	files, _, err := keeper.closed()
+	if err != nil || len(files) < 4 {
+		t.Fatalf("got %d closed files, %v", len(files), err)
+	}
+	received = files[1].last.seq // of the third, nothing yet
+	keeper.mustLook(t)
+	if all := pruned(); len(all) != 2 || all[0].Lost != 0 || all[1].Lost != 0 {
+		t.Errorf("got %+v; want the two files that the receiver has had", all)
+	}
+	how.Unsent = 1
+	keeper.Change(how)
+	keeper.mustLook(t)
+	all := pruned()
+	lost := int64(0)
+	for _, p := range all {
+		lost += p.Lost
+	}
+	if last := all[len(all)-1].Last; lost != last-received || lost == 0 {
+		t.Errorf("the log says that %d lines were lost; want %d: %+v", lost, last-received, all)
+	}
+	if r := collect(t, path, newTestKey(1)).verify(t); len(r.Problems) > 0 {
+		t.Errorf("got %v", r.Problems)
+	}
+}
+
+// TestSequelReadsWhatComes across rotations, and says what was removed before it could be read.
+func TestSequelReadsWhatComes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "postern.audit")
+	log := open(t, path)
+	mustRecord(t, log, SignIn{Login: "a"})
+	s, err := Continue(path, Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { s.Close() }()
+	var got []int64
+	read := func() {
+		for {
+			e, err := s.Next()
+			if err != nil {
+				if err != io.EOF {
+					t.Fatal(err)
+				}
+				return
+			}
+			got = append(got, e.Seq)
+		}
+	}
+	read()
+	for range 3 {
+		if err := log.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		mustRecord(t, log, SignIn{Login: "b"})
+	}
+	read()
+	mustRecord(t, log, SignIn{Login: "c"})
+	place := s.Place()
+	read()
+	for i, seq := range got {
+		if seq != int64(i)+1 {
+			t.Fatalf("got %v", got)
+		}
+	}
+	if len(got) != 11 || s.Missed != 0 {
+		t.Errorf("got %v, missed %d", got, s.Missed)
+	}
+	again, err := Continue(path, place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if e, err := again.Next(); err != nil || e.Seq != 11 {
+		t.Errorf("from %+v: got %d, %v", place, e.Seq, err)
+	}
+	if err := os.Remove(closedName(path, 1)); err != nil {
+		t.Fatal(err)
+	}
+	late, err := Continue(path, Place{Seq: 1, First: 1, At: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if e, err := late.Next(); err != nil || e.Seq != 3 || late.Missed != 1 {
+		t.Errorf("got %d, %v, missed %d; want line 3, and line 2 missed", e.Seq, err, late.Missed)
 	}
 }

@@ -82,6 +82,13 @@ func (l *Log) Err() error {
 	return l.err
 }
 
+// Last gives the number of the last line that is known here; another process may have written more since.
+func (l *Log) Last() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seq
+}
+
 // Record appends an event. When it returns nil the line is with the operating system and survives the end of the
 // process; that of a privileged event is on the disk. On an error the caller must not do what the event says.
 func (l *Log) Record(event Event) error {

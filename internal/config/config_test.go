@@ -262,7 +262,7 @@ func TestParseDuration(t *testing.T) {
 // described are the types whose settings the schema and docs/configuration.md describe.
 var described = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
 	reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Portal](), reflect.TypeFor[Administration](), reflect.TypeFor[Metrics](), reflect.TypeFor[Policy](),
-	reflect.TypeFor[Audit](), reflect.TypeFor[AuditRotate](), reflect.TypeFor[AuditKeep](), reflect.TypeFor[AuditHeads](),
+	reflect.TypeFor[Audit](), reflect.TypeFor[AuditRotate](), reflect.TypeFor[AuditKeep](), reflect.TypeFor[AuditHeads](), reflect.TypeFor[Syslog](),
 	reflect.TypeFor[MFA](), reflect.TypeFor[Passwords](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()}
 
 // TestSchemaKnowsEverySetting: a setting that an editor would mark as unknown, or has nothing to say about, is a

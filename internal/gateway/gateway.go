@@ -54,7 +54,7 @@ type Gateway struct {
 	monitoring   atomic.Pointer[monitoring] // nil where the configuration has none
 	admin        *adminSocket               // nil where there is none
 
-	trail     *audit.Keeper // keeps the audit log
+	trail     trail
 	reloading sync.Mutex
 	stopping  atomic.Bool // nobody new is served any more
 
@@ -70,7 +70,7 @@ func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{log: o.Log, state: state}
+	g := &Gateway{log: o.Log, state: state, trail: trail{state: state, log: o.Log}}
 	if err := g.start(ctx, c, o); err != nil {
 		return nil, errors.Join(err, g.close())
 	}
@@ -279,7 +279,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	err := errors.Join(g.closePortal(ctx), g.closeMonitoring())
 	g.wait.Wait()
 	g.queue.Close(ctx)
-	return errors.Join(err, g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.closeTrail(), g.close())
+	return errors.Join(err, g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.trail.close(), g.close())
 }
 
 // stopAccepting closes the listeners and tells every dialogue to come to an end.
@@ -327,5 +327,5 @@ func (g *Gateway) close() error {
 	if g.tokens != nil {
 		g.tokens.Close()
 	}
-	return errors.Join(err, g.closeTrail(), g.state.Close())
+	return errors.Join(err, g.trail.close(), g.state.Close())
 }

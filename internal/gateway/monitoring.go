@@ -29,6 +29,7 @@ func (g *Gateway) watchEvents(version string) {
 		Queue:     g.queueByState,
 		Lockdowns: g.lockdownsByScope,
 		Forecast:  g.forecast,
+		Audit:     g.trail.figures,
 		Ready:     g.readiness,
 		Notes:     g.notes,
 	}})
@@ -134,7 +135,7 @@ func (g *Gateway) forecast(ctx context.Context) ([]metrics.Stop, error) {
 // notes says what somebody should know, and what leaves the gateway ready all the same: what an administrator has ordered
 // that keeps clients out, and how the audit log is kept.
 func (g *Gateway) notes(ctx context.Context) map[string]string {
-	notes := g.trailNotes()
+	notes := g.trail.notes()
 	all, err := g.state.Store.Lockdowns(ctx)
 	if err != nil || len(all) == 0 {
 		return notes // a store that cannot be read is one of the checks

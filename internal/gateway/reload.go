@@ -27,8 +27,8 @@ func (g *Gateway) parts() []part {
 		g.listeners.part,
 		g.directoryPart,
 		g.portalPart,
+		g.trail.part,
 		g.monitoringPart,
-		g.trailPart,
 	}
 }
 

@@ -1,46 +1,130 @@
 package gateway
 
 import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
 	"time"
 
 	"postern/internal/audit"
+	"postern/internal/audit/syslog"
 	"postern/internal/config"
 	"postern/internal/keys"
+	"postern/internal/metrics"
 )
 
-// trailPart has the audit log kept as the next generation says. It is kept from the first one on, which comes into force once
-// the start of the gateway is in the log.
-func (g *Gateway) trailPart(_, next *generation) (change, error) {
+// trail keeps the audit log, and sends it on.
+type trail struct {
+	state  *State
+	log    *slog.Logger
+	keeper *audit.Keeper // nil until the first generation is in force
+
+	mu   sync.Mutex
+	sink *syslog.Sink  // nil where the log is not sent on
+	made config.Syslog // what the sink was made of
+	err  error         // why there is no sink, where the configuration wants one
+}
+
+// part has the audit log kept and sent on as the next generation says. It is kept from the first one on, which comes into force
+// once the start of the gateway is in the log.
+func (t *trail) part(_, next *generation) (change, error) {
 	c := next.config.Audit
 	keeping := audit.Keeping{
 		HeadEvery: time.Duration(c.Heads.Every), Copies: c.Heads.Copies,
 		RotateSize: int64(c.Rotate.Size), RotateAge: time.Duration(c.Rotate.Age),
 		KeepSize: int64(c.Keep.Size), KeepAge: time.Duration(c.Keep.Age),
 	}
+	if c.Syslog != nil {
+		keeping.Received, keeping.Unsent = t.received, int64(c.Syslog.Unsent)
+	}
 	return change{commit: func() {
-		if g.trail == nil {
-			g.trail = audit.Keep(g.state.Audit, keeping, g.log)
+		t.send(next.config)
+		if t.keeper == nil {
+			t.keeper = audit.Keep(t.state.Audit, keeping, t.log)
 			return
 		}
-		g.trail.Change(keeping)
+		t.keeper.Change(keeping)
 	}}, nil
 }
 
-// closeTrail signs the log once more, if it is kept. A second call does nothing.
-func (g *Gateway) closeTrail() error {
-	if g.trail == nil {
-		return nil
+// send has the log go to the receiver that a configuration names.
+func (t *trail) send(c *config.Config) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := c.Audit.Syslog
+	if t.sink != nil && s != nil && reflect.DeepEqual(t.made, *s) {
+		return
 	}
-	return g.trail.Close()
+	if t.sink != nil {
+		t.sink.Close()
+	}
+	t.sink, t.err = nil, nil
+	if s == nil {
+		return
+	}
+	t.made = *s
+	t.sink, t.err = syslog.Start(syslog.Config{
+		Log: c.AuditFile, Host: c.Domain, Address: s.Address, Program: t.log,
+		TLS: &tls.Config{ServerName: s.ServerName, RootCAs: s.Roots, Certificates: s.Certificates},
+	})
+	if t.err != nil {
+		t.log.Error("the audit log is not sent on", "error", t.err)
+	}
 }
 
-// trailNotes says what is wrong with the keeping of the audit log.
-func (g *Gateway) trailNotes() map[string]string {
+// received gives the number of the last line that the receiver has had. While there is no sink nothing more counts as received.
+func (t *trail) received() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sink == nil {
+		return 0
+	}
+	return t.sink.Received()
+}
+
+// close signs the log once more, if it is kept, and sends what is under way. A second call does nothing.
+func (t *trail) close() (err error) {
+	if t.keeper != nil {
+		err = t.keeper.Close()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sink != nil {
+		t.sink.Close()
+		t.sink = nil
+	}
+	return err
+}
+
+// notes says how the audit log is sent on, and what is wrong with its keeping.
+func (t *trail) notes() map[string]string {
 	notes := map[string]string{}
-	if err := g.trail.Err(); err != nil {
+	if err := t.keeper.Err(); err != nil {
 		notes["audit-log"] = err.Error()
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.err != nil:
+		notes["audit-syslog"] = "not sent: " + t.err.Error()
+	case t.sink != nil:
+		notes["audit-syslog"] = fmt.Sprintf("%s; behind: %d lines", t.sink.Status(), t.state.Audit.Last()-t.sink.Received())
+	}
 	return notes
+}
+
+// figures says the same for the figures.
+func (t *trail) figures() metrics.Audit {
+	a := metrics.Audit{Kept: t.keeper.Err() == nil}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sink != nil {
+		status := t.sink.Status()
+		a.Syslog = &metrics.Syslog{Up: status.Up, Behind: max(0, t.state.Audit.Last()-status.Received), Missed: status.Missed}
+	}
+	return a
 }
 
 // AuditVerifiers gives the keys that verify the audit log of a configuration: in the form that postern audit key prints, the

@@ -18,7 +18,7 @@ import (
 var allowed = map[string][]string{
 	"cmd/postern": {"auth/apppassword", "auth/factor", "auth/token", "certs", "internal/audit", "internal/config", "internal/diagnosis", "internal/gateway", "internal/queue", "internal/sim", "internal/terminal"},
 
-	"internal/gateway": {"auth", "auth/apppassword", "auth/factor", "auth/token", "certs", "imapproxy", "internal/audit", "internal/config",
+	"internal/gateway": {"auth", "auth/apppassword", "auth/factor", "auth/token", "certs", "imapproxy", "internal/audit", "internal/audit/syslog", "internal/config",
 		"internal/front", "internal/keys", "internal/metrics", "internal/queue", "internal/relay", "internal/secret", "internal/session", "internal/store", "internal/throttle", "internal/web", "smtpproxy"},
 
 	// The measuring program, which is no part of the product.
@@ -35,7 +35,8 @@ var allowed = map[string][]string{
 	"auth/token":       {"internal/audit", "internal/diagnosis", "internal/secret"},
 	"certs":            {},
 
-	"internal/audit": {"internal/terminal"},
+	"internal/audit":        {"internal/terminal"},
+	"internal/audit/syslog": {"internal/audit"},
 	// A real browser, for tests alone.
 	"internal/chromium":  {},
 	"internal/config":    {"internal/secret"},

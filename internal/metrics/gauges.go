@@ -19,6 +19,8 @@ type Sources struct {
 	Lockdowns func(context.Context) (map[string]int, error)
 	// Forecast gives what has stopped, and what will.
 	Forecast func(ctx context.Context) ([]Stop, error)
+	// Audit gives how the audit log is kept.
+	Audit func() Audit
 	// Ready gives each check of the gateway's readiness with what is wrong; nil for what is in order.
 	Ready func(context.Context) map[string]error
 	// Notes gives what somebody who looks at the readiness has to know though clients can be served, by subject.
@@ -29,6 +31,19 @@ type Sources struct {
 type Stop struct {
 	Kind string    // such as password-expiry
 	At   time.Time // zero where nobody here knows
+}
+
+// Audit is how the audit log is kept.
+type Audit struct {
+	Kept   bool    // signed, rotated and copied as the configuration says
+	Syslog *Syslog // nil where the log is not sent on
+}
+
+// Syslog is how the audit log is sent on.
+type Syslog struct {
+	Up     bool
+	Behind int64 // lines that the receiver has not had
+	Missed int64 // lines that were removed before it had them
 }
 
 const (
@@ -51,6 +66,30 @@ var (
 		"When the next of a kind stops, or the first of it did.", []string{"kind"}, nil)
 )
 
+var (
+	keptDesc   = prometheus.NewDesc("postern_audit_kept", "Whether the audit log is signed, rotated and copied as it should be.", nil, nil)
+	upDesc     = prometheus.NewDesc("postern_audit_syslog_up", "Whether the syslog receiver of the audit log can be reached.", nil, nil)
+	behindDesc = prometheus.NewDesc("postern_audit_syslog_behind_lines", "Lines of the audit log that its syslog receiver has not had.", nil, nil)
+	missedDesc = prometheus.NewDesc("postern_audit_syslog_missed_lines_total", "Lines of the audit log that were removed before its syslog receiver had them.", nil, nil)
+)
+
+// audit gives the figures of the audit log.
+func (g *gauges) audit(out chan<- prometheus.Metric) {
+	is := func(yes bool) float64 {
+		if yes {
+			return 1
+		}
+		return 0
+	}
+	a := g.sources.Audit()
+	out <- prometheus.MustNewConstMetric(keptDesc, prometheus.GaugeValue, is(a.Kept))
+	if s := a.Syslog; s != nil {
+		out <- prometheus.MustNewConstMetric(upDesc, prometheus.GaugeValue, is(s.Up))
+		out <- prometheus.MustNewConstMetric(behindDesc, prometheus.GaugeValue, float64(s.Behind))
+		out <- prometheus.MustNewConstMetric(missedDesc, prometheus.CounterValue, float64(s.Missed))
+	}
+}
+
 // gauges asks the sources whenever somebody looks.
 type gauges struct {
 	sources Sources
@@ -64,7 +103,7 @@ type gauges struct {
 
 // Describe is of [prometheus.Collector].
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sessionsDesc, queueDesc, lockdownDesc, stopsDesc, nextDesc} {
+	for _, d := range []*prometheus.Desc{sessionsDesc, queueDesc, lockdownDesc, stopsDesc, nextDesc, keptDesc, upDesc, behindDesc, missedDesc} {
 		out <- d
 	}
 }
@@ -77,6 +116,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, label string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, label)
 	}
+	g.audit(out)
 	for protocol, n := range g.sources.Sessions() {
 		gauge(sessionsDesc, float64(n), protocol)
 	}

@@ -34,6 +34,7 @@ func (w *world) metrics() *Metrics {
 		Queue:     func(context.Context) (map[string]int, error) { return map[string]int{"waiting": 7}, w.broken },
 		Lockdowns: func(context.Context) (map[string]int, error) { return map[string]int{"all": 1, "login": 0}, w.broken },
 		Notes:     func(context.Context) map[string]string { return w.notes },
+		Audit:     func() Audit { return Audit{Kept: true, Syslog: &Syslog{Up: true, Behind: 12}} },
 		Forecast:  func(context.Context) ([]Stop, error) { w.forecasts++; return w.stops, w.broken },
 		Ready:     func(context.Context) map[string]error { return maps.Clone(w.checks) },
 	}})
@@ -85,6 +86,10 @@ func TestCountersFollowTheAuditLog(t *testing.T) {
 		`postern_build_info{version="v1"} 1`,
 		`postern_sessions{protocol="imap"} 3`,
 		`postern_queue_messages{state="waiting"} 7`,
+		`postern_audit_kept 1`,
+		`postern_audit_syslog_up 1`,
+		`postern_audit_syslog_behind_lines 12`,
+		`postern_audit_syslog_missed_lines_total 0`,
 		`postern_lockdown{scope="all"} 1`,
 		`postern_lockdown{scope="login"} 0`,
 	)
