@@ -18,7 +18,7 @@ func newAudit() *cobra.Command {
 		Short: "Read and verify the audit log",
 		Long: `These commands read the audit log's files, whether the gateway runs or not. docs/audit.md says what is in them. What strangers
 have written into them is made safe for the terminal.`,
-	}, newAuditTail(), newAuditSearch(), newAuditVerify(), newAuditHeads(), newAuditKey())
+	}, newAuditTail(), newAuditSearch(), newAuditExport(), newAuditVerify(), newAuditHeads(), newAuditKey())
 }
 
 func newAuditTail() *cobra.Command {
@@ -73,11 +73,7 @@ func newAuditSearch() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		now := time.Now()
-		if query.Since, err = moment("since", *since, now); err != nil {
-			return err
-		}
-		if query.Until, err = moment("until", *until, now); err != nil {
+		if err := span(&query, *since, *until); err != nil {
 			return err
 		}
 		if query.Limit = *limit; *limit < 0 {
@@ -157,6 +153,16 @@ func (w wantedEntries) query() (audit.Query, error) {
 		return query, usageError{fmt.Errorf("--outcome %q is not known; want allowed or refused", o)}
 	}
 	return query, nil
+}
+
+// span bounds a query by the times of --since and --until.
+func span(query *audit.Query, since, until string) (err error) {
+	now := time.Now()
+	if query.Since, err = moment("since", since, now); err != nil {
+		return err
+	}
+	query.Until, err = moment("until", until, now)
+	return err
 }
 
 // moment reads a time of the command line: so long ago, or a day or time of this machine's clock. An empty text is no

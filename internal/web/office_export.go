@@ -5,8 +5,9 @@ import (
 	"encoding/csv"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
+
+	"postern/internal/audit/export"
 )
 
 const (
@@ -50,25 +51,10 @@ func table(lines []eventLine) []byte {
 	for _, l := range lines {
 		cells := []string{l.Time.UTC().Format(time.RFC3339Nano), strconv.FormatInt(l.Seq, 10), l.Kind, l.Outcome, l.Reason, l.Login, l.Remote, l.By, l.Session, l.Rest}
 		for i := range cells {
-			cells[i] = inert(cells[i])
+			cells[i] = export.Inert(cells[i])
 		}
 		_ = w.Write(cells)
 	}
 	w.Flush()
 	return out.Bytes()
-}
-
-// inert gives a text that no spreadsheet takes for a formula (ASVS 1.2.10): an apostrophe goes before the characters that
-// begin one, at the beginning and wherever a program that parts cells by another character than ours might see a beginning.
-func inert(text string) string {
-	var out strings.Builder
-	beginning := true
-	for _, r := range text {
-		if beginning && strings.ContainsRune("=+-@\t\r＝＋－＠", r) {
-			out.WriteByte('\'')
-		}
-		out.WriteRune(r)
-		beginning = strings.ContainsRune(",;|\t\r\n\"'", r) || beginning && r == ' '
-	}
-	return out.String()
 }
