@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"postern/internal/postgrestest"
+
 	"go.uber.org/goleak"
 )
 
@@ -30,7 +32,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(buildFolder)
-	code := m.Run()
+	code := postgrestest.Suite{M: m}.Run()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
