@@ -217,6 +217,12 @@ func sendUntil(t *testing.T, g *gateway, user login, over <-chan struct{}, sent 
 		}
 		plain := base64.StdEncoding.EncodeToString([]byte("\x00" + user.Login + "\x00" + user.Password))
 		for n, ok := 0, say("", "220") && say("EHLO crash.example", "250") && say("AUTH PLAIN "+plain, "235"); ok; n++ {
+			select {
+			case <-over: // it need not be this client's gateway that dies
+				_ = conn.Close()
+				return
+			default:
+			}
 			id := fmt.Sprintf("crash-%d-%d", session, n)
 			body := strings.Repeat("0123456789abcdef0123456789abcdef\r\n", rand.IntN(4000))
 			ok = say("MAIL FROM:<"+user.Mailbox+">", "250") && say("RCPT TO:<bob@contoso.example>", "250") && say("DATA", "354") &&

@@ -2,7 +2,7 @@
 //
 // The server is started when the first test of a process asks for a database, in a folder under the system's temporary
 // one, and listens on a unix socket in it and nowhere else. It ends, and its folder goes, when the process ends, however
-// that ends. It does not sync: what it has survives the end of the server, and not of the machine.
+// that ends. It does not sync unless it is asked to: what it has survives the end of the server, and not of the machine.
 package postgrestest
 
 import (
@@ -55,6 +55,16 @@ func DSN(t testing.TB) string {
 	name := fmt.Sprintf("test%d", databases.Add(1))
 	s.do(t, "CREATE DATABASE "+name)
 	return s.dsn(name)
+}
+
+// DurableDSN is [DSN] on a server that syncs from now on, as one in use does: for what is about durability or its cost.
+func DurableDSN(t testing.TB) string {
+	t.Helper()
+	dsn := DSN(t)
+	s := running.Load()
+	s.do(t, "ALTER SYSTEM SET fsync = on")
+	s.do(t, "SELECT pg_reload_conf()")
+	return dsn
 }
 
 var databases atomic.Int64

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
+
+	"postern/internal/postgrestest"
 )
 
 // The sign-in path has 60 µs for policy, store and audit together, however many passwords there are; a read may take 40.
@@ -50,6 +53,33 @@ func fill(b *testing.B, s *Store, n int) {
 	})
 	if err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkSignInReads is what a sign-in asks the store, on both engines: the app password, the locks and the account.
+func BenchmarkSignInReads(b *testing.B) {
+	for engine, dsn := range map[string]string{"sqlite": "sqlite:" + database(b), "postgres": postgrestest.DSN(b)} {
+		b.Run(engine, func(b *testing.B) {
+			s, err := Open(b.Context(), dsn, newRing(b))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			fill(b, s, 1000)
+			account := Account{Provider: "contoso", Name: "alice", Standing: Standing{State: OK, Since: time.Now()}}
+			if err := s.SaveEnrolment(b.Context(), account, TokenCacheKey{}, nil); err != nil {
+				b.Fatal(err)
+			}
+			hash := sha256.Sum256([]byte("7"))
+			for b.Loop() {
+				_, found, byHash := s.PasswordByHash(b.Context(), [][]byte{hash[:]})
+				_, _, locked := s.Locked(b.Context(), "copier-7", "device")
+				_, enrolled := s.Account(b.Context(), "contoso", "alice")
+				if err := errors.Join(byHash, locked, enrolled); err != nil || !found {
+					b.Fatal(found, err)
+				}
+			}
+		})
 	}
 }
 
