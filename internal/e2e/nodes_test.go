@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"postern/internal/postgrestest"
 	"postern/internal/sim/exchange"
+	"postern/internal/sim/tenant"
 )
 
 // node is one of several gateways that share a database.
@@ -205,6 +207,48 @@ func TestI45NodeDies(t *testing.T) {
 	// Of each mailbox three can be on their way when a gateway dies.
 	if most := 4 * 2 * 3; extra > most {
 		t.Errorf("%d copies too many, want no more than %d", extra, most)
+	}
+}
+
+// TestI45NodeFreezes stops one of two gateways in the middle of its work, for longer than a sign of life is believed: the
+// other takes over what it had, and when it wakes it sends nothing of that again but what was on its way.
+func TestI45NodeFreezes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute")
+	}
+	t.Parallel()
+	inner, outer := ownSim(t, exchange.Limits{PerMinute: -1, RecipientsPerDay: -1})
+	a, b := nodes(t, func() (*deployment, *gateway) { return queueing(t, inner, outer, 100_000) })
+	user := a.named(t, "alice@contoso.example")
+	inner.Tenant.Faults.Add(tenant.Fault{Point: tenant.SMTPEnd, Delay: time.Second, Times: 3}) // so that some are on their way
+	const messages = 30
+	for i := range messages {
+		if got := a.smtpSubmit(t, a.gateway, user, "bob@contoso.example", fmt.Sprintf("From: alice@contoso.example\r\nSubject: crash-1-%d\r\n\r\nx", i)); !strings.HasPrefix(got, "250") {
+			t.Fatalf("message %d: got %q", i, got)
+		}
+	}
+	if err := a.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.cmd.Process.Signal(syscall.SIGCONT) }()
+	b.emptyQueue(t)
+	if err := a.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.smtpSubmit(t, a.gateway, user, "bob@contoso.example", "From: alice@contoso.example\r\nSubject: crash-1-30\r\n\r\nx"); !strings.HasPrefix(got, "250") {
+		t.Errorf("after it woke: got %q", got)
+	}
+	b.emptyQueue(t)
+	copies := make(map[string]int)
+	for _, message := range inner.Exchange.Messages("bob@contoso.example", "INBOX") {
+		copies[crashID.FindString(string(message))]++
+	}
+	extra := 0
+	for _, n := range copies {
+		extra += n - 1
+	}
+	if len(copies) != messages+1 || extra > 3 {
+		t.Errorf("%d of %d messages arrived, %d copies too many; want all, and no more than the three that were on their way twice", len(copies), messages+1, extra)
 	}
 }
 

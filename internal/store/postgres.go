@@ -107,7 +107,10 @@ func (e *postgres) migrate(ctx context.Context, ring *keys.Ring) error {
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, goose.DialectPostgres, e.writer, migrationsOf("postgres"), goose.WithSessionLocker(locker)); err != nil {
+	// A migration may take as long as it needs, and may not wait for long for those who are at work.
+	db := openPostgres(e.config, map[string]string{"statement_timeout": "0"})
+	err = migrate(ctx, goose.DialectPostgres, db, migrationsOf("postgres"), goose.WithSessionLocker(locker))
+	if err = errors.Join(err, db.Close()); err != nil {
 		return err
 	}
 	_, err = inspect(ctx, e.reader, postgresTables, migrationsOf("postgres"), ring)
