@@ -58,9 +58,11 @@ func fill(b *testing.B, s *Store, n int) {
 
 // BenchmarkSignInReads is what a sign-in asks the store, on both engines: the app password, the locks and the account.
 func BenchmarkSignInReads(b *testing.B) {
-	for engine, dsn := range map[string]string{"sqlite": "sqlite:" + database(b), "postgres": postgrestest.DSN(b)} {
+	for engine, dsn := range map[string]func(testing.TB) string{
+		"sqlite": func(b testing.TB) string { return "sqlite:" + database(b) }, "postgres": postgrestest.DSN,
+	} {
 		b.Run(engine, func(b *testing.B) {
-			s, err := Open(b.Context(), dsn, newRing(b))
+			s, err := Open(b.Context(), dsn(b), newRing(b))
 			if err != nil {
 				b.Fatal(err)
 			}
