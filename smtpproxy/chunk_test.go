@@ -56,6 +56,31 @@ func TestI06ChunksSmuggleNothing(t *testing.T) {
 	}
 }
 
+// TestI06ChunkEndsSmuggleNothing: the same where a chunk ends within the false end, at every byte of it.
+func TestI06ChunkEndsSmuggleNothing(t *testing.T) {
+	const begin, behind = "Subject: x\r\n\r\nhello", "MAIL FROM:<evil@contoso.example>\r\n"
+	w := newWorld(t)
+	c := w.signIn()
+	n := 0
+	for _, s := range smuggled {
+		for cut := range len(s.ending) + 1 {
+			first, second := begin+s.ending[:cut], s.ending[cut:]+behind
+			c.play("MAIL FROM:<scans@contoso.example>", senderOK, "RCPT TO:<bob@contoso.example>", recipientOK)
+			c.send("BDAT " + strconv.Itoa(len(first)) + "\r\n" + first)
+			if reply := c.reply(); reply != bareRefused { // seen in the first chunk already
+				c.send("BDAT " + strconv.Itoa(len(second)) + " LAST\r\n" + second)
+				c.expect(bareRefused)
+			}
+			c.ask("NOOP", ok)
+			v := w.upstream.awaitOver(n)
+			n++
+			if rest := strings.ReplaceAll(string(v.data), "\r\n", ""); len(v.messages) > 0 || laxEnd.Match(v.data) || strings.ContainsAny(rest, "\r\n") {
+				t.Errorf("%s cut at %d: upstream got %q", s.name, cut, v.data)
+			}
+		}
+	}
+}
+
 func TestChunksOutOfTurn(t *testing.T) {
 	const noRecipients = "554 5.5.1 No valid recipients"
 	w := newWorld(t)

@@ -103,6 +103,9 @@ func TestTranscripts(t *testing.T) {
 				reflect.ValueOf(&alone).Elem().FieldByName(name).SetBool(true)
 			}
 			t.Run("alone", func(t *testing.T) { s.play(t, alone) })
+			if s.forgivenBy(Profiles["device"]) {
+				t.Run("device", func(t *testing.T) { s.play(t, Profiles["device"]) })
+			}
 			t.Run("ancient", func(t *testing.T) { s.play(t, Profiles["ancient"]) })
 			t.Run("strict", func(t *testing.T) { s.playStrict(t) })
 		})
@@ -112,6 +115,11 @@ func TestTranscripts(t *testing.T) {
 			t.Errorf("no transcript is for %s", name)
 		}
 	}
+}
+
+// forgivenBy reports whether a profile forgives all that the transcript needs.
+func (s transcript) forgivenBy(profile Profile) bool {
+	return !slices.ContainsFunc(s.switches, func(name string) bool { return !reflect.ValueOf(profile).FieldByName(name).Bool() })
 }
 
 // play has the whole dialogue.

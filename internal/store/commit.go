@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -189,13 +190,14 @@ func (c *committer) fault(step Step) error {
 // failed begins a new generation after a commit that failed. What was written before without a sync may be lost even
 // if the next sync succeeds: the kernel reports a failed write once, and then takes the page for clean (threat model
 // I-04). A commit of something small goes over the place in the log where the failed one may still lie, whole, for a
-// recovery to find.
+// recovery to find. It has to be something new: SQLite writes no page that stays as it is.
 func (c *committer) failed() {
 	c.mu.Lock()
 	c.generation++
 	c.mu.Unlock()
 	_ = c.engine.transact(context.Background(), true, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE facts SET value = value WHERE name = ?`, ringFact)
+		const note = `INSERT INTO facts (name, value) VALUES ('failed commit', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+		_, err := tx.ExecContext(ctx, note, rand.Text())
 		return err
 	})
 }

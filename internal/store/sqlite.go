@@ -82,6 +82,9 @@ func (e *sqlite) open(ctx context.Context, ring *keys.Ring) (pools, error) {
 	if err := claim(ctx, e.writer, ring); err != nil {
 		return pools{}, err
 	}
+	if err := syncFolder(folder); err != nil {
+		return pools{}, err
+	}
 	if e.reader, err = sql.Open("sqlite", sqliteURI(e.path, sqliteReader)); err != nil {
 		return pools{}, err
 	}
@@ -91,6 +94,20 @@ func (e *sqlite) open(ctx context.Context, ring *keys.Ring) (pools, error) {
 }
 
 func (e *sqlite) close() error { return e.pools.close() }
+
+// syncFolder makes the names of the database and of its log durable, both of which are there now and stay for as long as
+// it is open. SQLite syncs the folder itself, and does not mind when that fails: all that is promised later would then
+// be in a file that a loss of power takes away (threat model I-04).
+func syncFolder(folder string) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("syncing its folder: %w", err)
+	}
+	return nil
+}
 
 // inspect looks at the file before anything is changed: who may use it, whose it is, and how new. Where there is none it
 // makes an empty one. current reports that it needs no migration.
