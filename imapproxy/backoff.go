@@ -33,20 +33,22 @@ const (
 
 // upstreamError is what upstream said against opening a mailbox.
 type upstreamError struct {
-	words        string
+	said         string        // upstream's own words
+	words        string        // with what they mean
 	pause        time.Duration // for how long the mailbox is to be left alone; 0 where upstream wants no pause
 	notConnected bool
 }
 
-func (e *upstreamError) Error() string { return errUpstream.Error() + ": " + e.words }
-func (e *upstreamError) Unwrap() error { return errUpstream }
+func (e *upstreamError) Error() string    { return errUpstream.Error() + ": " + e.words }
+func (e *upstreamError) Unwrap() error    { return errUpstream }
+func (e *upstreamError) saidLine() string { return e.said }
 
 // suggestedBackoff is Exchange's way to name a time.
 var suggestedBackoff = regexp.MustCompile(`SUGGESTED BACKOFF TIME: ([0-9]{1,12}) MILLISECONDS`)
 
 // upstreamSaid gives the error of a line that upstream said (reference B.2, throttling).
 func upstreamSaid(line string) *upstreamError {
-	said := &upstreamError{words: translated(line)}
+	said := &upstreamError{said: printable(line), words: translated(line)}
 	upper := strings.ToUpper(line)
 	if named := suggestedBackoff.FindStringSubmatch(upper); named != nil {
 		milliseconds, _ := strconv.ParseInt(named[1], 10, 64)

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"postern/auth/token"
 	"postern/internal/diagnosis"
 	"postern/internal/relay"
 	"postern/internal/sasl"
@@ -155,7 +154,7 @@ func refusedSignIn(line string) error {
 			return upstreamSaid(line)
 		}
 	}
-	return fmt.Errorf("%w: %s", token.ErrRefused, translated(line))
+	return &refusedToken{said: line}
 }
 
 // translated gives an answer of upstream's as the log may have it, with what it means where that is known.

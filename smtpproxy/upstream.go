@@ -153,11 +153,15 @@ func (s *submission) authenticate(user string, access secret.Text) error {
 		// Google's way: a description of the error, which wants an empty response before the refusal.
 		r, err = s.command("")
 	}
-	switch {
-	case err != nil:
+	if err != nil || r.code == 235 {
 		return err
-	case r.code == 235:
-		return nil
+	}
+	return &refusedSignIn{r, signInRefused(r, user)}
+}
+
+// signInRefused says what the refusal of a sign-in is to the gateway.
+func signInRefused(r reply, user string) error {
+	switch {
 	case r.code/100 == 4:
 		return fmt.Errorf("%w: AUTH: %s", errUpstream, r.text())
 	case r.enhanced() == "5.7.3", r.enhanced() == "":

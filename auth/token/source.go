@@ -181,7 +181,7 @@ func (s *Source) enrolment(ctx context.Context, account Account) (Enrolment, *Er
 	enrolment, err := s.store.Enrolment(ctx, account)
 	switch {
 	case errors.Is(err, ErrNotEnrolled):
-		return Enrolment{}, needsSignIn(account, "", "the account is not enrolled: "+enrollCommand(account))
+		return Enrolment{}, needsSignIn(account, NotEnrolled, "the account is not enrolled: "+enrollCommand(account))
 	case err != nil:
 		return Enrolment{}, storeError(account, err)
 	}

@@ -80,6 +80,9 @@ const (
 	Misconfigured Class = "misconfigured"
 )
 
+// NotEnrolled is the [Error.Code] of an account for which nobody has signed in; the provider was not asked.
+const NotEnrolled = "not_enrolled"
+
 // Error is a failed request for a token. It carries what identifies the failure at the provider and never a secret:
 // MSAL's own errors contain whole responses and stay inside this package.
 type Error struct {

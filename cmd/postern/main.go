@@ -2,7 +2,7 @@
 //
 // Each command parses its flags, calls one function, and prints. What it prints for people is a table or a sentence; with
 // --json it is JSON for programs. Errors say what to do next and end with exit code 1; a command that was typed wrong
-// ends with 2.
+// ends with 2, as does postern check --strict for warnings.
 package main
 
 import (
@@ -29,10 +29,11 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 	err := newRoot().ExecuteContext(ctx)
 	var usage usageError
+	var warnings warningsError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return 0
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &warnings):
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
@@ -51,6 +52,7 @@ func newRoot() *cobra.Command {
 with an app password; it signs in to Exchange Online with OAuth 2.0.`,
 		Example: `  postern demo                                  the whole thing on this machine, to try it
   postern config check -c postern.yaml          is the configuration right?
+  postern check -c postern.yaml                 and the tenant, and all that lies between?
   postern password issue copier-3 --label "Copier, 2nd floor"
   postern serve -c postern.yaml`,
 		SilenceUsage:  true,
@@ -61,7 +63,7 @@ with an app password; it signs in to Exchange Online with OAuth 2.0.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nrun %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newDemo(), newSim(), newServe(), newConfig(), newUser(), newPassword(), newSession(), newQueue(), newLockdown(), newAudit(), newForecast(), newVersion())
+	root.AddCommand(newDemo(), newSim(), newServe(), newConfig(), newCheck(), newUser(), newPassword(), newSession(), newQueue(), newLockdown(), newAudit(), newForecast(), newVersion())
 	return root
 }
 

@@ -74,9 +74,9 @@ func (v *validator) administration(path string, a Administration) {
 			at := fmt.Sprintf("%s.%s[%d]", path, list.key, i)
 			earlier, twice := first[strings.ToLower(who)]
 			switch {
-			case isAddress(who) && len(v.config.Providers) > 1:
+			case IsAddress(who) && len(v.config.Providers) > 1:
 				v.wrong(at, "there are several providers, and %q could be somebody at each of them; give the person's object id: az ad user show --id %s --query id", who, who)
-			case !isAddress(who) && !guid.MatchString(who):
+			case !IsAddress(who) && !guid.MatchString(who):
 				v.wrong(at, "%q is nobody; want an account such as alice@contoso.com, or the object id of a person", who)
 			case twice:
 				v.wrong(at, "%s is in %s already; keep one of them", who, earlier)

@@ -290,7 +290,7 @@ func (v *validator) send(path string, s Send) {
 
 // pattern looks at an address or *@domain, and makes it lower case.
 func (v *validator) pattern(path string, pattern *string) {
-	if !isAddress(strings.Replace(*pattern, "*@", "any@", 1)) {
+	if !IsAddress(strings.Replace(*pattern, "*@", "any@", 1)) {
 		v.wrong(path, "want an address or *@domain")
 	}
 	*pattern = strings.ToLower(*pattern)

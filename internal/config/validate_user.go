@@ -89,9 +89,9 @@ func (v *validator) name(path string, u User) {
 		return
 	}
 	switch {
-	case u.Mailbox != "" && !isAddress(u.Mailbox):
+	case u.Mailbox != "" && !IsAddress(u.Mailbox):
 		v.wrong(path+".mailbox", "want the mailbox's address")
-	case u.Mailbox == "" && u.Login != "" && !isAddress(u.Login):
+	case u.Mailbox == "" && u.Login != "" && !IsAddress(u.Login):
 		v.wrong(path+".mailbox", "missing; %s is not an address, so say whose mailbox it opens", u.Login)
 	}
 }
@@ -106,7 +106,7 @@ func (v *validator) grant(path string, u User) {
 			v.wrong(path+".grant", "application needs a credential in provider %s: client_certificate_file, client_secret_file, client_assertion_file or managed_identity", u.Provider)
 		}
 	case "delegated":
-		if u.Account != "" && !isAddress(u.Account) {
+		if u.Account != "" && !IsAddress(u.Account) {
 			v.wrong(path+".account", "want the person's user principal name, such as alice@contoso.com")
 		}
 	}
@@ -129,8 +129,8 @@ func IsLogin(s string) bool {
 	return s != "" && len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || !unicode.IsPrint(r) })
 }
 
-// isAddress reports whether s looks like a mailbox's address.
-func isAddress(s string) bool {
+// IsAddress reports whether s looks like a mailbox's address.
+func IsAddress(s string) bool {
 	local, domain, ok := strings.Cut(s, "@")
 	return ok && local != "" && IsLogin(s) && isHostName(domain) && strings.Contains(domain, ".") && !strings.ContainsAny(local, `<>()[]\,;:"`)
 }

@@ -19,6 +19,8 @@ type Subject struct {
 	Account  string // the person's user principal name
 	Provider string // the provider's name in the configuration
 	Tenant   string // the tenant's id or domain
+	// Principal is the object id of the enterprise application.
+	Principal string
 }
 
 // Diagnosis is what is known of a reply.
@@ -85,7 +87,8 @@ func find(rows []row, text string, about Subject) (Diagnosis, bool) {
 // about fills in whom the diagnosis is about.
 func (d Diagnosis) about(s Subject) Diagnosis {
 	fill := strings.NewReplacer("{mailbox}", word(s.Mailbox, "MAILBOX"), "{sender}", word(s.Sender, "SENDER"), "{app}", word(s.App, "APP-ID"),
-		"{account}", word(s.Account, "ACCOUNT"), "{provider}", word(s.Provider, "PROVIDER"), "{tenant}", word(s.Tenant, "TENANT"))
+		"{account}", word(s.Account, "ACCOUNT"), "{provider}", word(s.Provider, "PROVIDER"), "{tenant}", word(s.Tenant, "TENANT"),
+		"{principal}", word(s.Principal, "ENTERPRISE-APP-OBJECT-ID"))
 	d.Cause, d.Fix, d.Command, d.Short = fill.Replace(d.Cause), fill.Replace(d.Fix), fill.Replace(d.Command), fill.Replace(d.Short)
 	return d
 }

@@ -48,7 +48,7 @@ var smtpRows = []row{
 		Name:    "token-not-accepted",
 		Cause:   "Exchange Online does not accept the token for the mailbox {mailbox}: there is no such mailbox, the service principal was registered with another object id than the enterprise application's, or it has no right on the mailbox",
 		Fix:     "an Exchange administrator checks New-ServicePrincipal and gives the right; it counts after up to two hours",
-		Command: "Add-MailboxPermission -Identity {mailbox} -User ENTERPRISE-APP-OBJECT-ID -AccessRights FullAccess",
+		Command: "Add-MailboxPermission -Identity {mailbox} -User {principal} -AccessRights FullAccess",
 		Short:   "Exchange Online does not accept the gateway's token for this mailbox",
 	}),
 	rowOf(`^501 5\.5\.124`, Diagnosis{
