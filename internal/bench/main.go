@@ -42,7 +42,7 @@ func run(ctx context.Context) error {
 	rounds := flag.Int("rounds", 3, "interleaved rounds; the medians count")
 	span := flag.Duration("span", 2*time.Second, "how long one measurement takes")
 	sessions := flag.Int("sessions", 400, "idle sessions for the memory figures")
-	only := flag.String("only", "", "measure only what fits this expression, such as 'idle.*/(floor|postern)', users or crowd; default: everything")
+	only := flag.String("only", "", "measure only what fits this expression, such as 'idle.*/(floor|postern)', users, records or crowd; default: everything")
 	flag.Parse()
 	pick, err := regexp.Compile(*only)
 	if err != nil {

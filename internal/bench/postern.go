@@ -78,16 +78,26 @@ func (w *world) addPostern(ctx context.Context, config *tls.Config) error {
 
 // postern starts a gateway with a store of its own and so many users, of whom the first signs in.
 func (w *world) postern(ctx context.Context, users int) (*target, error) {
-	folder, err := os.MkdirTemp(w.folder, "postern-")
+	t, file, err := w.deploy(ctx, users)
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: "postern", roots: w.roots, login: "copier"}
+	return t, w.serve(ctx, t, file)
+}
+
+// deploy writes what a gateway has on its disk: a configuration, which it gives the name of, and a store with the password
+// of the first user.
+func (w *world) deploy(ctx context.Context, users int) (t *target, file string, err error) {
+	folder, err := os.MkdirTemp(w.folder, "postern-")
+	if err != nil {
+		return nil, "", err
+	}
+	t = &target{name: "postern", roots: w.roots, login: "copier"}
 	var errs [2]error
 	t.imap, errs[0] = freeAddress()
 	t.smtp, errs[1] = freeAddress()
 	if err := errors.Join(errs[:]...); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var content strings.Builder
 	fmt.Fprintf(&content, posternConfig, w.folder, sim.ClientID, w.gateway.tokens, w.gateway.imap, w.gateway.smtp, t.imap, t.smtp)
@@ -96,27 +106,32 @@ func (w *world) postern(ctx context.Context, users int) (*target, error) {
 		login := fmt.Sprintf("device-%d", i)
 		fmt.Fprintf(&content, posternUser, login, login)
 	}
-	file := filepath.Join(folder, "postern.yaml")
+	file = filepath.Join(folder, "postern.yaml")
 	if err := os.WriteFile(file, []byte(content.String()), 0o600); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	issued, err := exec.CommandContext(ctx, w.gateway.binary, "password", "issue", "-c", file, "--label", "bench", "--json", "copier").Output()
 	if err != nil {
-		return nil, fmt.Errorf("issuing a password: %w", err)
+		return nil, "", fmt.Errorf("issuing a password: %w", err)
 	}
 	var password struct{ Password string }
 	if err := json.Unmarshal(issued, &password); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	t.password = password.Password
+	return t, file, nil
+}
+
+// serve starts a gateway and has its first user sign in.
+func (w *world) serve(ctx context.Context, t *target, file string) (err error) {
 	began := time.Now()
 	if t.process, err = w.run(ctx, t.imap, nil, w.gateway.binary, "serve", "-c", file); err != nil {
-		return nil, err
+		return err
 	}
 	c, err := t.signIn()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.started = time.Since(began)
-	return t, c.conn.Close()
+	return c.conn.Close()
 }

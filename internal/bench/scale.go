@@ -2,11 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"postern/internal/audit"
+	"postern/internal/keys"
+	"postern/internal/store"
 )
 
 const (
@@ -26,6 +32,14 @@ func (w *world) printScale(ctx context.Context, s settings) error {
 		for _, users := range []int{1, 10, 1000, 10_000, 100_000} {
 			if err := w.scaleUsers(ctx, s, table, users); err != nil {
 				return fmt.Errorf("%d users: %w", users, err)
+			}
+		}
+	}
+	if s.only.MatchString("records") {
+		fmt.Fprintln(table, "\napp passwords, and as many lines in the audit log\tstart to first sign-in, ms\tCPU of a sign-in, µs")
+		for _, records := range []int{10, 1000, 100_000} {
+			if err := w.scaleRecords(ctx, s, table, records); err != nil {
+				return fmt.Errorf("%d records: %w", records, err)
 			}
 		}
 	}
@@ -58,6 +72,62 @@ func (w *world) scaleUsers(ctx context.Context, s settings, table *tabwriter.Wri
 	}
 	_, err := fmt.Fprintf(table, "%d\t%.0f\t%.0f\t%.0f\n", users, median(starts), median(memories), median(costs))
 	return err
+}
+
+// scaleRecords prints the row of so many app passwords and audit lines: the median of the rounds, all in one process, for
+// filling the store takes long.
+func (w *world) scaleRecords(ctx context.Context, s settings, table *tabwriter.Writer, records int) error {
+	t, file, err := w.deploy(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if err := fill(ctx, filepath.Dir(file), records); err != nil {
+		return err
+	}
+	if err := w.serve(ctx, t, file); err != nil {
+		return err
+	}
+	defer w.stopLast()
+	var costs []float64
+	for range s.rounds {
+		values, err := signIns(t, s)
+		if err != nil {
+			return err
+		}
+		costs = append(costs, values[1])
+	}
+	_, err = fmt.Fprintf(table, "%d\t%d\t%.0f\n", records, t.started.Milliseconds(), median(costs))
+	return err
+}
+
+// fill puts so many app passwords into a gateway's store, ten a login, and a line for each into its audit log.
+func fill(ctx context.Context, folder string, records int) error {
+	ring, err := keys.Open(filepath.Join(folder, "postern.keys"))
+	if err != nil {
+		return err
+	}
+	state, err := store.Open(ctx, "sqlite:"+filepath.Join(folder, "postern.db"), ring)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = state.Close() }()
+	log, err := audit.Open(filepath.Join(folder, "postern.audit"), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	for i := range records {
+		p := store.Password{ID: fmt.Sprintf("bench-%d", i), Login: fmt.Sprintf("device-%d", i/10), Label: "bench", Protocols: []string{"imap"},
+			Created: time.Now(), Evidence: store.Evidence{Method: "admin", By: "bench", At: time.Now()}}
+		hash := sha256.Sum256([]byte(p.ID))
+		if err := state.AddPassword(ctx, p, hash[:]); err != nil {
+			return err
+		}
+		if err := log.Record(audit.SignIn{Outcome: audit.Allowed, Session: p.ID, Protocol: "imap", Login: p.Login}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stopLast stops what was started last.

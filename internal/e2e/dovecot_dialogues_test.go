@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestDovecotAnswersTheSameThroughPostern plays every dialogue twice, straight at a Dovecot and through Postern, each
+// TestI13DovecotAnswersTheSameThroughPostern plays every dialogue twice, straight at a Dovecot and through Postern, each
 // time in a mailbox of its own.
-func TestDovecotAnswersTheSameThroughPostern(t *testing.T) {
+func TestI13DovecotAnswersTheSameThroughPostern(t *testing.T) {
 	t.Parallel()
 	w := overDovecot(t)
 	straight, postern := w.sides(t)

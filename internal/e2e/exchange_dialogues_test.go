@@ -45,9 +45,9 @@ var exchangeDialogues = []dialogue{
 		"SELECT Archive\nFETCH 1:* (FLAGS)\nNOOP\nSEARCH ALL\nSTATUS INBOX (MESSAGES)\nLIST {0+}\n>  {1+}\n> *"}},
 }
 
-// TestExchangeAnswersTheSameThroughPostern plays every dialogue twice: straight at a simulator, and through Postern at
+// TestI13ExchangeAnswersTheSameThroughPostern plays every dialogue twice: straight at a simulator, and through Postern at
 // another that has had the same said to it.
-func TestExchangeAnswersTheSameThroughPostern(t *testing.T) {
+func TestI13ExchangeAnswersTheSameThroughPostern(t *testing.T) {
 	t.Parallel()
 	program := binary(t, program)
 	s, twin := startSim(t, program), startSim(t, program)

@@ -197,24 +197,38 @@ func TestExpiryEndsALiveSession(t *testing.T) {
 	})
 }
 
-// TestI16TokenExpiryEndsASessionCleanly: when upstream ends a session because its token has expired, an idle client
-// hears upstream's BYE and a clean end, the audit says why, and the next sign-in uses a new token.
+// TestI16TokenExpiryEndsASessionCleanly: when upstream ends sessions because their token has expired, a client that waits
+// in IDLE and one in the middle of a literal hear upstream's BYE and a clean end, the audit says why, no half message is
+// stored, and the next sign-in uses a new token.
 func TestI16TokenExpiryEndsASessionCleanly(t *testing.T) {
 	s := startSim(t, binary(t, program), "--token-life", "12s")
 	d, g := deploy(t, s, s.upstreams())
 	d.serve(t, g, binary(t, program))
 	user := alice(t, g)
-	session := g.signIn(t, user, "imap")[0]
-	const want = "* BYE Session invalidated - AccessTokenExpired\r\n"
-	if got, err := session.ended(t, 20*time.Second); got != want || err != nil {
-		t.Errorf("an idle client heard %q, then %v; want %q, and an orderly end", got, err, want)
+	sessions := g.signIn(t, user, "imap", "imap")
+	sessions[1].say(t, "c OK", "DONE")
+	sessions[1].say(t, "+", "d APPEND INBOX {1000}")
+	if _, err := io.WriteString(sessions[1].conn, "half"); err != nil {
+		t.Fatal(err)
 	}
-	_ = session.conn.Close()
-	eventually(t, endTime, "the cause is in the audit log", func() error {
-		if got := d.causes(t, user.Login); len(got) != 1 || got[0] != "imap token-expired" {
-			return fmt.Errorf("got %q, want imap token-expired", got)
+	const want = "* BYE Session invalidated - AccessTokenExpired\r\n"
+	for i, session := range sessions {
+		if got, err := session.ended(t, 20*time.Second); got != want || err != nil {
+			t.Errorf("client %d heard %q, then %v; want %q, and an orderly end", i, got, err, want)
+		}
+		_ = session.conn.Close()
+	}
+	eventually(t, endTime, "the causes are in the audit log", func() error {
+		if got := d.causes(t, user.Login); len(got) != 2 || got[0] != "imap token-expired" || got[1] != got[0] {
+			return fmt.Errorf("got %q, want imap token-expired twice", got)
 		}
 		return nil
 	})
+	if got := messages(t, g.open(t, user), "INBOX"); len(got) != 0 {
+		t.Errorf("%d messages are stored, want none", len(got))
+	}
+	if got := s.issued(t).Requests; got < 2 {
+		t.Errorf("%d token requests, want another one since the token has expired", got)
+	}
 	g.signIn(t, user, "imap")
 }

@@ -190,3 +190,52 @@ func TestI15TokenEndpointFails(t *testing.T) {
 		{"token endpoint fails", "smtp", alice, smtpTemporary, "message", "token-unavailable"},
 	})
 }
+
+// TestI15TokenEndpointThrottles has Entra ID answer 429: temporary, also for the second, who is refused without another
+// request.
+func TestI15TokenEndpointThrottles(t *testing.T) {
+	t.Parallel()
+	s := startSim(t, binary(t, program))
+	s.order(t, "faults", map[string]any{"point": "token", "status": 429, "retry_after": 30})
+	refuse(t, s, s.upstreams(), []refusal{
+		{"token endpoint throttles", "imap", alice, imapUnavailable, "sign-in", "token-unavailable"},
+		{"token endpoint throttles", "smtp", alice, smtpTemporary, "message", "token-unavailable"},
+	})
+}
+
+// TestI15UpstreamThrottles has Exchange Online refuse a genuine token because it is busy, by each protocol's words of
+// reference B.2 and B.4.
+func TestI15UpstreamThrottles(t *testing.T) {
+	t.Parallel()
+	s := startSim(t, binary(t, program))
+	s.order(t, "faults", map[string]any{"point": "imap-auth", "reply": "NO Server Unavailable. 15"})
+	s.order(t, "faults", map[string]any{"point": "smtp-auth", "reply": "454 4.7.0 Temporary authentication failure"})
+	refuse(t, s, s.upstreams(), []refusal{
+		{"server unavailable", "imap", alice, imapUnavailable, "sign-in", "upstream-unavailable"},
+		{"temporary failure", "smtp", alice, smtpTemporary, "message", "upstream-unavailable"},
+	})
+}
+
+// TestI15SlowTokenEndpoint: a client that has to wait for a token is let in, and not refused.
+func TestI15SlowTokenEndpoint(t *testing.T) {
+	t.Parallel()
+	s := startSim(t, binary(t, program))
+	d, g := deploy(t, s, s.upstreams())
+	d.serve(t, g, binary(t, program))
+	s.order(t, "faults", map[string]any{"point": "token", "delay": "3s", "times": 1})
+	if got := d.imapSignIn(t, g, alice(t, g)); !strings.HasPrefix(got, "OK") {
+		t.Errorf("got %q, want OK, if late", got)
+	}
+}
+
+// TestI15NameThatDoesNotResolve has a name where Exchange Online should be that no resolver knows.
+func TestI15NameThatDoesNotResolve(t *testing.T) {
+	t.Parallel()
+	s := startSim(t, binary(t, program))
+	up := s.upstreams()
+	up.imap, up.smtp = "outlook.invalid:993", "smtp.invalid:587"
+	refuse(t, s, up, []refusal{
+		{"no such name", "imap", alice, imapUnavailable, "sign-in", "upstream-unavailable"},
+		{"no such name", "smtp", alice, smtpTemporary, "message", "upstream-unavailable"},
+	})
+}
