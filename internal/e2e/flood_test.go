@@ -189,7 +189,7 @@ func (f *flood) held(t *testing.T, places int) int {
 	for i, v := range f.all {
 		select {
 		case <-v.gone:
-			if len(f.all)-i <= places && v.left.Sub(v.came) < v.kind.time()-slack {
+			if len(f.all)-i <= places && v.left.Sub(v.came) < v.kind.time()*3/4 {
 				missed++
 			}
 		default:
