@@ -16,9 +16,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker.
-var version = "development"
-
 func main() { os.Exit(run()) }
 
 // run runs the command of the command line and gives the exit code. The first signal asks it to come to an end; the
@@ -51,6 +48,7 @@ func newRoot() *cobra.Command {
 		Long: `Postern stands between legacy mail clients and Exchange Online. Copiers, scanners and old IMAP clients sign in to it
 with an app password; it signs in to Exchange Online with OAuth 2.0.`,
 		Example: `  postern demo                                  the whole thing on this machine, to try it
+  postern init                                  write a configuration to begin with
   postern config check -c postern.yaml          is the configuration right?
   postern check -c postern.yaml                 and the tenant, and all that lies between?
   postern password issue copier-3 --label "Copier, 2nd floor"
@@ -63,7 +61,7 @@ with an app password; it signs in to Exchange Online with OAuth 2.0.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nrun %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newDemo(), newSim(), newServe(), newConfig(), newCheck(), newUser(), newPassword(), newSession(), newQueue(), newLockdown(), newAudit(), newForecast(), newVersion())
+	root.AddCommand(newDemo(), newSim(), newServe(), newInit(), newConfig(), newCheck(), newUser(), newPassword(), newSession(), newQueue(), newLockdown(), newAudit(), newForecast(), newVersion())
 	return root
 }
 
@@ -83,17 +81,5 @@ func exactly(n int) cobra.PositionalArgs {
 			return usageError{fmt.Errorf("usage: %s", c.UseLine())}
 		}
 		return nil
-	}
-}
-
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Say which version this is",
-		Args:  exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), "postern", version)
-			return err
-		},
 	}
 }

@@ -1,0 +1,179 @@
+// Package setup writes what an administrator begins with: a configuration with comments, the files that it names, and the
+// commands that make the tenant fit exactly that configuration.
+//
+// It asks nobody and connects to nothing; the questions are package cmd/postern's, and whether all of it fits together is shown by
+// package config and by postern check. It overwrites no file.
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"postern/certs"
+	"postern/internal/config"
+)
+
+// UnknownClient stands for the application's id until Entra has given one.
+const UnknownClient = "00000000-0000-0000-0000-000000000000"
+
+// Answers are what a configuration is made of. What is empty takes the value of [Answers.Complete].
+type Answers struct {
+	Domain   string // by which clients reach the gateway; required
+	Tenant   string // id or domain; required
+	Cloud    string
+	ClientID string
+
+	Login, Mailbox string         // of the first device; no device where Mailbox is empty
+	Networks       []netip.Prefix // where devices are
+	OldDevices     bool           // a listener for devices below TLS 1.2; needs Networks
+
+	People        bool // whoever is in the tenant may have an app password, in the portal
+	Administrator string
+	Context       string // an authentication context that proves MFA, such as c1; empty for none
+
+	Cert, Key  string // the gateway's certificate; made where they are empty
+	SecretFile string // the application's secret; empty for a certificate, which is made
+
+	Authority, IMAP, SMTP, CAFile string // other endpoints than the cloud's
+}
+
+// Complete fills in what may be left out, and names what is missing or wrong.
+func (a *Answers) Complete() error {
+	defaults := []struct {
+		value *string
+		to    string
+	}{{&a.Cert, "mail.pem"}, {&a.Key, "mail.key"}, {&a.ClientID, UnknownClient}}
+	if a.Mailbox != "" {
+		local, _, _ := strings.Cut(a.Mailbox, "@")
+		defaults = append(defaults, struct {
+			value *string
+			to    string
+		}{&a.Login, local})
+	}
+	for _, d := range defaults {
+		if *d.value == "" {
+			*d.value = d.to
+		}
+	}
+	switch {
+	case a.Domain == "":
+		return errors.New("the domain is missing: the name by which copiers and people reach the gateway, such as mail.contoso.com (--domain)")
+	case a.Tenant == "":
+		return errors.New("the tenant is missing: its id or a domain of it, such as contoso.onmicrosoft.com (--tenant)")
+	case a.Mailbox == "" && !a.People:
+		return errors.New("nobody would use it: name a device's mailbox, such as scans@contoso.com (--mailbox), or let people in (--people)")
+	case a.Mailbox != "" && !config.IsAddress(a.Mailbox):
+		return fmt.Errorf("the mailbox %q is no address (--mailbox)", a.Mailbox)
+	case a.OldDevices && len(a.Networks) == 0:
+		return errors.New("a listener for old devices needs the networks that they are in, such as 10.0.8.0/24 (--network)")
+	case a.People && a.Administrator == "":
+		return errors.New("the portal's administrator is missing, such as admin@contoso.com (--administrator)")
+	case a.Context != "" && !a.People:
+		return errors.New("an authentication context is for people: add --people")
+	}
+	for _, text := range []string{a.Domain, a.Tenant, a.Cloud, a.ClientID, a.Login, a.Mailbox, a.Administrator, a.Context, a.Cert, a.Key, a.SecretFile, a.Authority, a.IMAP, a.SMTP, a.CAFile} {
+		if strings.ContainsAny(text, "\"\\'`$\n\r\t ;|&<>(){}[],#") {
+			return fmt.Errorf("%q has characters that would need quotes in the configuration or in a command; choose another", text)
+		}
+	}
+	return nil
+}
+
+// peopleDomain is the domain of those who may have app passwords: that of their administrator.
+func (a *Answers) peopleDomain() string {
+	_, domain, _ := strings.Cut(a.Administrator, "@")
+	return domain
+}
+
+// Written is a file that was made.
+type Written struct{ Path, What string }
+
+// Write writes the configuration to path, and beside it the files that it names and that are not there: a certificate for
+// clients, self-signed, and the application's, with its key. The answers have been completed. It fails where the configuration
+// is there already, and has then made nothing.
+func Write(path string, a Answers) ([]Written, error) {
+	text, err := a.Configuration()
+	if err != nil {
+		return nil, err
+	}
+	folder := filepath.Dir(path)
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s is there already, and is not overwritten; name another with --out, or move it away", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err = file.WriteString(text); err == nil {
+		err = file.Sync()
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", path, err)
+	}
+	made := []Written{{path, "the configuration"}}
+	certificate, err := writeClientsCertificate(folder, a)
+	if err != nil {
+		return made, err
+	}
+	application, err := writeApplicationCertificate(folder, a)
+	return slices.Concat(made, certificate, application), err
+}
+
+// writeClientsCertificate makes the certificate that clients see, unless one is there.
+func writeClientsCertificate(folder string, a Answers) ([]Written, error) {
+	pair := certs.Pair{Cert: within(folder, a.Cert), Key: within(folder, a.Key)}
+	if _, err := os.Stat(pair.Cert); err == nil {
+		return nil, nil
+	}
+	if err := certs.EnsureSelfSigned(pair, a.Domain); err != nil {
+		return nil, err
+	}
+	return []Written{{pair.Cert, "a self-signed certificate for " + a.Domain + ", to begin with; put a real one in its place"}, {pair.Key, "its key"}}, nil
+}
+
+// writeApplicationCertificate makes the certificate by which the application signs in to Entra: app.pem has both halves for the
+// gateway, app.crt the public one for Entra.
+func writeApplicationCertificate(folder string, a Answers) ([]Written, error) {
+	whole, public := filepath.Join(folder, applicationPEM), filepath.Join(folder, applicationCRT)
+	if _, err := os.Stat(whole); a.SecretFile != "" || err == nil {
+		return nil, nil
+	}
+	pair := certs.Pair{Cert: public, Key: filepath.Join(folder, "app.key")}
+	if err := certs.EnsureSelfSigned(pair, "postern."+a.Domain); err != nil {
+		return nil, err
+	}
+	var both []byte
+	for _, path := range []string{pair.Key, pair.Cert} {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		both = append(both, content...)
+	}
+	if err := os.WriteFile(whole, both, 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(pair.Key); err != nil { // the key is in app.pem
+		return nil, err
+	}
+	return []Written{{whole, "the application's certificate and key, for the gateway"}, {public, "the certificate alone, for Entra"}}, nil
+}
+
+// Names of the application's certificate.
+const applicationPEM, applicationCRT = "app.pem", "app.crt"
+
+func within(folder, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folder, path)
+}
