@@ -1,13 +1,9 @@
 package e2e
 
 import (
-	"bufio"
-	"crypto/tls"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -191,47 +187,29 @@ func sendUntil(t *testing.T, g *gateway, user login, over <-chan struct{}, sent 
 			return
 		default:
 		}
-		dialer := net.Dialer{Timeout: 5 * time.Second}
-		conn, err := tls.DialWithDialer(&dialer, "tcp", g.SMTPS, trust)
+		c, err := dialSubmitter(g, trust, time.Minute)
 		if err != nil {
+			if c != nil {
+				_ = c.conn.Close()
+			}
 			time.Sleep(10 * time.Millisecond) // it is dead: do not spin
 			continue
 		}
-		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		in := bufio.NewReader(conn)
-		say := func(text, want string) bool {
-			if text != "" {
-				if _, err := fmt.Fprintf(conn, "%s\r\n", text); err != nil {
-					return false
-				}
-			}
-			for {
-				line, err := in.ReadString('\n')
-				if err != nil {
-					return false
-				}
-				if len(line) > 3 && line[3] == ' ' {
-					return strings.HasPrefix(line, want)
-				}
-			}
-		}
-		plain := base64.StdEncoding.EncodeToString([]byte("\x00" + user.Login + "\x00" + user.Password))
-		for n, ok := 0, say("", "220") && say("EHLO crash.example", "250") && say("AUTH PLAIN "+plain, "235"); ok; n++ {
+		err = c.signIn(user)
+		for n := 0; err == nil; n++ {
 			select {
 			case <-over: // it need not be this client's gateway that dies
-				_ = conn.Close()
+				_ = c.conn.Close()
 				return
 			default:
 			}
 			id := fmt.Sprintf("crash-%d-%d", session, n)
 			body := strings.Repeat("0123456789abcdef0123456789abcdef\r\n", rand.IntN(4000))
-			ok = say("MAIL FROM:<"+user.Mailbox+">", "250") && say("RCPT TO:<bob@contoso.example>", "250") && say("DATA", "354") &&
-				say("From: "+user.Mailbox+"\r\nMessage-ID: <"+id+"@crash.example>\r\nSubject: "+id+"\r\n\r\n"+body+".", "250")
-			if ok {
+			if err = c.submit(user, "bob@contoso.example", "Message-ID: <"+id+"@crash.example>\r\nSubject: "+id+"\r\n\r\n"+body); err == nil {
 				sent.add(id)
 			}
 		}
-		_ = conn.Close()
+		_ = c.conn.Close()
 	}
 }
 
