@@ -12,7 +12,7 @@ func newConfig() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "config",
 		Short: "Look at the configuration file",
-	}, newConfigCheck(), newConfigSchema())
+	}, newConfigCheck(), newConfigDiff(), newConfigSchema())
 }
 
 func newConfigCheck() *cobra.Command {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -38,7 +41,7 @@ func newServe() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		g, err := gateway.Start(c.Context(), loaded, gateway.Options{Log: log, Version: version})
+		g, err := gateway.Start(c.Context(), loaded, gateway.Options{Log: log, Version: version, File: *path})
 		if err != nil {
 			return fmt.Errorf("the gateway does not start: %w", err)
 		}
@@ -52,12 +55,30 @@ func newServe() *cobra.Command {
 			log.Info("serving figures", "url", "http://"+figures+"/metrics")
 		}
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd it does nothing
-		<-c.Context().Done()
+		reloadOnHangUp(c.Context(), g)
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 		log.Info("stopping", "drain", drainTime)
 		return stop(g, drainTime)
 	}
 	return c
+}
+
+// reloadOnHangUp has the gateway take up its file at each SIGHUP, until ctx ends. systemd learns that it has begun and
+// ended, for Type=notify-reload; whether it went well is in the log.
+func reloadOnHangUp(ctx context.Context, g *gateway.Gateway) {
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangUps:
+		}
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
+		_, _ = g.ReloadFile("SIGHUP") // it is in the log
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	}
 }
 
 // stop takes a gateway down within a time.

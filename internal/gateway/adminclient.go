@@ -45,6 +45,20 @@ func (r *Running) Cut(ctx context.Context, c Cut) (int, error) {
 	return answer.Count, err
 }
 
+// Reload has the gateway take up its configuration file, and says what has changed.
+func (r *Running) Reload(ctx context.Context) (Reloaded, error) {
+	var done Reloaded
+	err := r.ask(ctx, http.MethodPost, "/reload", nil, &done)
+	return done, err
+}
+
+// Compare says what a reload would change now.
+func (r *Running) Compare(ctx context.Context) (Comparison, error) {
+	var c Comparison
+	err := r.ask(ctx, http.MethodGet, "/reload", nil, &c)
+	return c, err
+}
+
 // ask sends an order and reads the answer.
 func (r *Running) ask(ctx context.Context, method, path string, order, answer any) error {
 	var content bytes.Buffer

@@ -25,6 +25,8 @@ import (
 //	GET  /sessions       the live sessions, the oldest first: an array of [Session]
 //	POST /sessions/cut   a [Cut]; the answer is {"count": n}
 //
+// and the orders that the gateway adds, each an [adminOrder].
+//
 // An answer is JSON; {"error": …} where something is wrong. Root and the gateway's own user are served, nobody else:
 // the mode of the socket says so, and the kernel is asked who the peer is, for the audit log as well.
 type adminSocket struct {
@@ -96,7 +98,7 @@ func listenAdmin(path string) (net.Listener, os.FileInfo, error) {
 }
 
 // startAdmin makes the socket and gives it with the function that serves it until close.
-func startAdmin(path string, sessions *session.Register, record interface{ Record(audit.Event) error }, log *slog.Logger) (*adminSocket, func(), error) {
+func startAdmin(path string, sessions *session.Register, record interface{ Record(audit.Event) error }, log *slog.Logger, orders ...adminOrder) (*adminSocket, func(), error) {
 	l, identity, err := listenAdmin(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("admin socket: %w", err)
@@ -105,6 +107,9 @@ func startAdmin(path string, sessions *session.Register, record interface{ Recor
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sessions", a.list)
 	mux.HandleFunc("POST /sessions/cut", a.cut)
+	for _, o := range orders {
+		mux.HandleFunc(o.pattern, func(w http.ResponseWriter, r *http.Request) { a.carryOut(w, r, o) })
+	}
 	a.server = &http.Server{
 		Handler:     http.MaxBytesHandler(a.trusted(mux), maxAdminRequest),
 		ConnContext: withPeer,
@@ -219,6 +224,22 @@ func (c Cut) selection() (what string, match func(session.Info) bool, err error)
 		return "all", func(session.Info) bool { return true }, nil
 	}
 	return "", nil, errors.New("name one of a session's id, a login, or all")
+}
+
+// adminOrder is an order that the gateway itself carries out. Its answer becomes JSON; its error is told to whoever gave it.
+type adminOrder struct {
+	pattern string // method and path
+	do      func(ctx context.Context, by string) (any, error)
+}
+
+func (a *adminSocket) carryOut(w http.ResponseWriter, r *http.Request, o adminOrder) {
+	uid, _ := r.Context().Value(peerKey{}).(uint32)
+	content, err := o.do(r.Context(), userName(uid))
+	if err != nil {
+		answer(w, http.StatusUnprocessableEntity, map[string]string{"error": err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, content)
 }
 
 func answer(w http.ResponseWriter, status int, content any) {

@@ -30,6 +30,8 @@ import (
 type Options struct {
 	Log     *slog.Logger
 	Version string // for the audit log
+	// File is the configuration file, which is followed; empty for a gateway whose configuration stays as it is.
+	File string
 }
 
 // Gateway is a running gateway.
@@ -55,6 +57,8 @@ type Gateway struct {
 	admin        *adminSocket               // nil where there is none
 
 	trail     trail
+	file      string       // see Options
+	refused   atomic.Value // string: why the file that is there now is not in force; empty where it is
 	reloading sync.Mutex
 	stopping  atomic.Bool // nobody new is served any more
 
@@ -70,7 +74,7 @@ func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{log: o.Log, state: state, trail: trail{state: state, log: o.Log}}
+	g := &Gateway{log: o.Log, state: state, trail: trail{state: state, log: o.Log}, file: o.File}
 	if err := g.start(ctx, c, o); err != nil {
 		return nil, errors.Join(err, g.close())
 	}
@@ -103,6 +107,10 @@ func (g *Gateway) start(ctx context.Context, c *config.Config, o Options) error 
 	g.stopWatch = stopWatch
 	g.wait.Go(func() { returnMemory(g.listeners.ctx) })
 	g.wait.Go(func() { g.withdrawals.run(watch) })
+	if g.file != "" {
+		seen := identify(g.file)
+		g.wait.Go(func() { g.follow(watch, seen) })
+	}
 	g.wait.Go(serveAdmin)
 	return nil
 }
@@ -211,12 +219,20 @@ func (g *Gateway) open(version string, first *generation, changes []change) (ser
 // that shares the store, this one does without: what matters, locks and revocations, reaches it through the store.
 func (g *Gateway) openAdmin() (serve func(), err error) {
 	socket := g.generation().config.AdminSocket
-	g.admin, serve, err = startAdmin(socket, &g.sessions, g.state.Audit, g.log)
+	g.admin, serve, err = startAdmin(socket, &g.sessions, g.state.Audit, g.log, g.orders()...)
 	if errors.Is(err, errSocketTaken) {
 		g.log.Warn("this gateway cannot be reached by postern session", "socket", socket, "error", err)
 		return func() {}, nil
 	}
 	return serve, err
+}
+
+// orders are what the administrator's commands can have the running gateway do.
+func (g *Gateway) orders() []adminOrder {
+	return []adminOrder{
+		{"POST /reload", func(_ context.Context, by string) (any, error) { return g.ReloadFile(by) }},
+		{"GET /reload", func(ctx context.Context, _ string) (any, error) { return g.CompareFile(ctx) }},
+	}
 }
 
 // serverTLS gives a protocol's TLS configuration: it answers ALPN by that protocol's name only, so that a connection

@@ -136,6 +136,9 @@ func (g *Gateway) forecast(ctx context.Context) ([]metrics.Stop, error) {
 // that keeps clients out, and how the audit log is kept.
 func (g *Gateway) notes(ctx context.Context) map[string]string {
 	notes := g.trail.notes()
+	if refused, _ := g.refused.Load().(string); refused != "" {
+		notes["configuration"] = "the file is not taken up, the one before it goes on: " + strings.ReplaceAll(refused, "\n", "; ")
+	}
 	all, err := g.state.Store.Lockdowns(ctx)
 	if err != nil || len(all) == 0 {
 		return notes // a store that cannot be read is one of the checks

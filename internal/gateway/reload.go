@@ -2,7 +2,11 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
+	"postern/internal/audit"
 	"postern/internal/config"
 )
 
@@ -64,55 +68,66 @@ func discard(changes []change) {
 	}
 }
 
+// Reloaded says what a reload has changed.
+type Reloaded struct {
+	Comparison
+	Before string `json:"before"` // SHA-256 of the file that was in force, in hex
+	After  string `json:"after"`
+	Cut    int    `json:"sessions_cut"` // sessions that had nothing to stand on any more
+}
+
 // Reload puts another configuration in the place of the one that the gateway runs with. It is built whole first: after
 // an error, which says what is in the way, everything goes on as it was. Sessions go on, unless what they stand on is not
-// there any more: see [auth.Directory.Upholds]. What cannot change while the gateway runs stays as it is, and is in the
-// log.
+// there any more: see [auth.Directory.Upholds]. What cannot change while the gateway runs stays as it is. by is who wants
+// it, for the audit log, in which it is before it is done.
 //
 // It is safe for concurrent use; one reload follows the other.
-func (g *Gateway) Reload(c *config.Config) error {
+func (g *Gateway) Reload(c *config.Config, by string) (Reloaded, error) {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	if g.stopping.Load() {
-		return errors.New("the gateway is stopping")
+		return Reloaded{}, errors.New("the gateway is stopping")
 	}
 	before := g.generation()
-	for _, setting := range keepFixed(c, before.config) {
-		g.log.Warn("a changed setting waits for the next start", "setting", setting)
-	}
+	asked := *c
+	waiting := keepFixed(c, before.config)
 	next, err := newGeneration(c, before)
 	if err != nil {
-		return err
+		return Reloaded{}, err
 	}
+	done := Reloaded{Comparison: compare(before, next, nil), Before: before.config.Digest, After: c.Digest}
+	done.Settings, done.Waiting = config.Differences(before.config, &asked), waiting
 	changes, err := g.prepare(before, next)
 	if err != nil {
-		return err
+		return Reloaded{}, err
+	}
+	event := audit.ConfigurationChanged{Before: done.Before, After: done.After, Changes: done.summary(), Waiting: waiting, By: by}
+	if err := g.state.Audit.Record(event); err != nil {
+		discard(changes)
+		return Reloaded{}, fmt.Errorf("the audit log cannot be written: %w", err)
 	}
 	commit(changes)
-	g.cutUnfounded(before, next)
-	g.log.Info("configuration reloaded", "before", before.config.Digest, "after", c.Digest)
-	return nil
+	done.Cut = g.cutUnfounded(before, next)
+	return done, nil
 }
+
+// fixed are the settings of the top level that cannot change while a gateway runs.
+var fixed = []string{"domain", "store", "store_password_file", "store_password_env", "store_password_credential", "keys_file",
+	"audit_file", "audit", "spool", "admin_socket"}
 
 // keepFixed has a configuration keep what cannot change while a gateway runs, and gives the settings that are different.
 func keepFixed(next, running *config.Config) []string {
 	var different []string
-	for _, fixed := range []struct {
-		setting       string
-		next, running *string
-	}{
-		{"domain", &next.Domain, &running.Domain},
-		{"store", &next.Store, &running.Store},
-		{"keys_file", &next.KeysFile, &running.KeysFile},
-		{"audit_file", &next.AuditFile, &running.AuditFile},
-		{"spool", &next.Spool, &running.Spool},
-		{"admin_socket", &next.AdminSocket, &running.AdminSocket},
-	} {
-		if *fixed.next != *fixed.running {
-			different = append(different, fixed.setting)
-			*fixed.next = *fixed.running
+	for _, d := range config.Differences(running, next) {
+		if top, _, _ := strings.Cut(d.Setting, "."); slices.Contains(fixed, top) {
+			different = append(different, d.Setting)
 		}
 	}
+	next.Domain, next.Store, next.KeysFile = running.Domain, running.Store, running.KeysFile
+	next.StorePasswordFile, next.StorePasswordEnv = running.StorePasswordFile, running.StorePasswordEnv
+	next.StorePasswordCredential = running.StorePasswordCredential
+	next.AuditFile, next.Audit = running.AuditFile, running.Audit
+	next.Spool, next.AdminSocket = running.Spool, running.AdminSocket
 	return different
 }
 

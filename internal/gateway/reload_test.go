@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"postern/auth"
 	"postern/internal/config"
+	"postern/internal/session"
 )
 
 // running is a gateway with the file that it was started from.
@@ -27,7 +29,8 @@ func startReloadable(t *testing.T) *running {
 	t.Helper()
 	folder := t.TempDir()
 	c := minimal(t, folder)
-	g, err := Start(t.Context(), c, Options{Log: quiet})
+	file := filepath.Join(folder, "postern.yaml")
+	g, err := Start(t.Context(), c, Options{Log: quiet, File: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +41,7 @@ func startReloadable(t *testing.T) *running {
 			t.Error(err)
 		}
 	})
-	return &running{g, t, folder, filepath.Join(folder, "postern.yaml")}
+	return &running{g, t, folder, file}
 }
 
 // edit replaces text in the file, and gives what it says now.
@@ -65,7 +68,7 @@ func (r *running) edit(pairs ...string) *config.Config {
 // reload replaces text in the file and has the gateway take it up.
 func (r *running) reload(pairs ...string) {
 	r.t.Helper()
-	if err := r.Reload(r.edit(pairs...)); err != nil {
+	if _, err := r.Reload(r.edit(pairs...), "test"); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -130,7 +133,7 @@ func TestI35ABadChangeChangesNothing(t *testing.T) {
 	before, addresses := r.generation(), r.Addresses()
 	c := r.edit(`tls: implicit}]`, `tls: implicit}, {protocol: smtp, address: "127.0.0.1:0", tls: starttls}]`+
 		"\nmetrics: {address: \""+taken.Addr().String()+"\"}", "copier-3", "copier-4")
-	if err := r.Reload(c); err == nil || !strings.Contains(err.Error(), "metrics") || !strings.Contains(err.Error(), taken.Addr().String()) {
+	if _, err := r.Reload(c, "test"); err == nil || !strings.Contains(err.Error(), "metrics") || !strings.Contains(err.Error(), taken.Addr().String()) {
 		t.Fatalf("got %v, want an error about metrics and %s", err, taken.Addr())
 	}
 	if r.generation() != before {
@@ -154,5 +157,133 @@ func TestReloadKeepsWhatCannotChange(t *testing.T) {
 	}
 	if _, known := r.generation().directory.Lookup("copier-4"); !known {
 		t.Error("the rest has not been taken up")
+	}
+}
+
+// live puts a session of a login into the register, as the gate would let it in now, and gives what becomes of it: the
+// cause for which it is cut off.
+func (r *running) live(login string, of *generation) chan string {
+	r.t.Helper()
+	mapping, known := of.directory.Lookup(login)
+	if !known {
+		r.t.Fatalf("%s is not known", login)
+	}
+	causes := make(chan string, 10)
+	grant := &auth.Grant{Login: mapping.Login, Mailbox: mapping.Mailbox, Addresses: []string{mapping.Mailbox}, User: mapping.Mailbox,
+		Account: mapping.Account, Password: "pw-1", Policy: mapping.Policy}
+	live, err := r.sessions.Add(session.Limits{}, session.Info{ID: login, Protocol: "smtp", Login: login, Grant: grant}, func(cause string) { causes <- cause })
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(live.Remove)
+	return causes
+}
+
+// cutFor waits for a session to be cut off.
+func cutFor(t *testing.T, causes chan string) string {
+	t.Helper()
+	select {
+	case cause := <-causes:
+		return cause
+	case <-time.After(5 * time.Second): // threat model I-24
+		return "nothing within 5 seconds"
+	}
+}
+
+// TestI24ReloadCutsWhatHasNothingToStandOn: and nothing else, also where the sign-in was decided before the reload and the
+// session begins after it.
+func TestI24ReloadCutsWhatHasNothingToStandOn(t *testing.T) {
+	r := startReloadable(t)
+	r.reload("users: [", "users: [{login: fax, mailbox: fax@contoso.example, provider: contoso, grant: application, policy: device}, ")
+	before := r.generation()
+	gone, stays := r.live("fax", before), r.live("copier-3", before)
+	done, err := r.Reload(r.edit("{login: fax, mailbox: fax@contoso.example, provider: contoso, grant: application, policy: device}, ", ""), "test")
+	if err != nil || done.Cut != 1 {
+		t.Fatalf("got %+v, %v; want one session cut", done, err)
+	}
+	if got := cutFor(t, gone); got != causeReconfigured {
+		t.Errorf("of a login that is gone: got %q, want %s", got, causeReconfigured)
+	}
+	if got := cutFor(t, r.live("fax", before)); got != causeReconfigured {
+		t.Errorf("of one that was decided before: got %q, want %s", got, causeReconfigured)
+	}
+	r.reload("client_id: 1", "client_id: 2")
+	if got := cutFor(t, stays); got != causeReconfigured {
+		t.Errorf("of a provider that is another's: got %q, want %s", got, causeReconfigured)
+	}
+}
+
+// TestReloadKeepsSessions: another secret of the same application, more users, other limits: no session ends.
+func TestReloadKeepsSessions(t *testing.T) {
+	r := startReloadable(t)
+	stays, tokens := r.live("copier-3", r.generation()), r.generation().upstreams["contoso"].tokens
+	if err := os.WriteFile(filepath.Join(r.folder, "secret"), []byte("an0ther\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done, err := r.Reload(r.edit("users: [", "limits: {connections: 77}\nusers: [{login: fax, mailbox: fax@contoso.example, provider: contoso, grant: application, policy: device}, "), "test")
+	if err != nil || done.Cut != 0 || len(stays) != 0 {
+		t.Fatalf("got %+v, %v and %d cuts; want none", done, err, len(stays))
+	}
+	if r.generation().upstreams["contoso"].tokens == tokens {
+		t.Error("the new secret is not used")
+	}
+	if r.admission.limits.Connections != 77 {
+		t.Errorf("got %d connections, want 77", r.admission.limits.Connections)
+	}
+	again := r.generation().upstreams["contoso"].tokens
+	r.reload("77", "78")
+	if r.generation().upstreams["contoso"].tokens != again {
+		t.Error("a provider that has not changed was made anew")
+	}
+}
+
+// TestI35ABadFileChangesNothing: the gateway follows its file; one that is wrong is named with its line wherever an
+// administrator looks, and what was there before goes on.
+func TestI35ABadFileChangesNothing(t *testing.T) {
+	r := startReloadable(t)
+	good, err := os.ReadFile(r.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := r.generation()
+	await := func(what string, holds func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("waited in vain for %s", what)
+			}
+		}
+	}
+	note := func() string { return r.notes(t.Context())["configuration"] }
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(r.file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(string(good) + "polices: {}\n")
+	await("a note of the bad file", func() bool { return note() != "" })
+	const want = "postern.yaml:8:1"
+	if got := note(); !strings.Contains(got, want) || !strings.Contains(got, "policies") {
+		t.Errorf("/readyz: got %q, want %s and the nearest key in it", got, want)
+	}
+	if r.generation() != before {
+		t.Error("another generation is in force")
+	}
+	if _, err := r.ReloadFile("root"); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want an error with %s", err, want)
+	}
+	write(strings.Replace(string(good), "copier-3", "copier-4", 1))
+	await("the good file", func() bool { return r.generation() != before })
+	await("the note to go", func() bool { return note() == "" })
+	log, err := os.ReadFile(before.config.AuditFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"kind":"configuration-refused"`, want, `"kind":"configuration-changed"`, `"by":"` + ByFile + `"`, before.config.Digest,
+		r.generation().config.Digest, `"logins added: 1","logins removed: 1"`} {
+		if !strings.Contains(string(log), want) {
+			t.Errorf("the audit log has no %s", want)
+		}
 	}
 }

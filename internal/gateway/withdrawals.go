@@ -136,8 +136,11 @@ func prune[K comparable](remembered map[K]time.Time, now time.Time) {
 	maps.DeleteFunc(remembered, func(_ K, until time.Time) bool { return now.After(until) })
 }
 
-func (w *withdrawals) cut(cause string, match func(session.Info) bool) {
-	if n := w.sessions.Cut(cause, match); n > 0 {
+// cut ends the sessions that match picks, and gives their number.
+func (w *withdrawals) cut(cause string, match func(session.Info) bool) int {
+	n := w.sessions.Cut(cause, match)
+	if n > 0 {
 		w.log.Info("sessions cut off", "cause", cause, "count", n)
 	}
+	return n
 }

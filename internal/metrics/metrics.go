@@ -37,6 +37,9 @@ type Metrics struct {
 	received *prometheus.CounterVec
 	sent     *prometheus.CounterVec
 	messages *prometheus.CounterVec
+	reloaded prometheus.Gauge // whether the last configuration was taken up
+	since    prometheus.Gauge // since when the configuration is in force
+	now      func() time.Time
 }
 
 // New makes the figures of a gateway.
@@ -44,7 +47,7 @@ func New(c Config) *Metrics {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	m := &Metrics{registry: prometheus.NewRegistry(), health: health{c.Sources.Ready, c.Sources.Notes}, log: c.Log}
+	m := &Metrics{registry: prometheus.NewRegistry(), health: health{c.Sources.Ready, c.Sources.Notes}, log: c.Log, now: c.Now}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		m.registry.MustRegister(v)
@@ -56,6 +59,13 @@ func New(c Config) *Metrics {
 	m.received = counter("postern_session_received_bytes_total", "Bytes from clients after they had signed in, of sessions that have ended.", "protocol")
 	m.sent = counter("postern_session_sent_bytes_total", "Bytes to clients after they had signed in, of sessions that have ended.", "protocol")
 	m.messages = counter("postern_messages_total", "Messages that clients submitted, and how they were answered.", "outcome", "reason")
+	gauge := func(name, help string) prometheus.Gauge {
+		v := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		m.registry.MustRegister(v)
+		return v
+	}
+	m.reloaded = gauge("postern_config_last_reload_successful", "Whether the configuration file was taken up when it was last read: 1, or 0.")
+	m.since = gauge("postern_config_last_reload_success_timestamp_seconds", "When the configuration that is in force was taken up.")
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "postern_build_info", Help: "Which version this is; always 1."}, []string{"version"})
 	info.WithLabelValues(c.Version).Set(1)
 	m.registry.MustRegister(info, &gauges{sources: c.Sources, now: c.Now, log: c.Log},
@@ -80,6 +90,11 @@ func (m *Metrics) Event(event audit.Event) {
 		m.ended.WithLabelValues(e.Protocol, e.Cause).Inc()
 		m.received.WithLabelValues(e.Protocol).Add(float64(e.Received))
 		m.sent.WithLabelValues(e.Protocol).Add(float64(e.Sent))
+	case audit.GatewayStarted, audit.ConfigurationChanged:
+		m.reloaded.Set(1)
+		m.since.Set(float64(m.now().Unix()))
+	case audit.ConfigurationRefused:
+		m.reloaded.Set(0)
 	case audit.Message:
 		m.messages.WithLabelValues(string(e.Outcome), e.Reason).Inc()
 	}
