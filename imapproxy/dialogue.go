@@ -1,7 +1,6 @@
 package imapproxy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -86,8 +85,8 @@ func (d *dialogue) next(ctx context.Context) error {
 		return d.reject("*", "Lines end in CRLF")
 	case err != nil:
 		return err
-	case isHTTP(line):
-		return errDone // a browser that was sent here by somebody else (alpaca-attack.com): no word to it
+	case front.IsForeign(line):
+		return errDone // no word to it
 	}
 	p := &parser{rest: line, literal: d.readLiteral}
 	tag, err := p.tag()
@@ -105,11 +104,6 @@ func (d *dialogue) next(ctx context.Context) error {
 		return d.reject(tag, syntax.Error())
 	}
 	return err
-}
-
-// isHTTP reports whether a line is the first of an HTTP request.
-func isHTTP(line []byte) bool {
-	return bytes.HasSuffix(line, []byte(" HTTP/1.1")) || bytes.HasSuffix(line, []byte(" HTTP/1.0"))
 }
 
 // dispatch answers one command.

@@ -2,7 +2,6 @@ package smtpproxy
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -133,8 +132,8 @@ func (d *dialogue) next(ctx context.Context) error {
 		return d.reject(say(500, "5.5.2 Lines end in CRLF"))
 	case err != nil:
 		return err
-	case isHTTP(line):
-		return errDone // a browser that was sent here by somebody else (alpaca-attack.com): no word to it
+	case front.IsForeign(line):
+		return errDone // no word to it
 	}
 	// RFC 5321 section 4.1.1: white space at the end is tolerated.
 	verb, rest, _ := strings.Cut(strings.TrimRight(string(line), " \t"), " ")
@@ -157,11 +156,6 @@ func (d *dialogue) deadline() time.Time {
 		return d.conn.Accepted.Add(front.SignInTimeout)
 	}
 	return time.Now().Add(commandTimeout)
-}
-
-// isHTTP reports whether a line is the first of an HTTP request.
-func isHTTP(line []byte) bool {
-	return bytes.HasSuffix(line, []byte(" HTTP/1.1")) || bytes.HasSuffix(line, []byte(" HTTP/1.0"))
 }
 
 // dispatch answers one command.

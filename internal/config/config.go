@@ -76,14 +76,15 @@ const (
 
 // Listener is an address on which clients are served.
 type Listener struct {
-	Protocol    string         `yaml:"protocol" jsonschema:"enum=imap,enum=smtp" jsonschema_description:"What is spoken: imap or smtp."`
-	Address     string         `yaml:"address" jsonschema_description:"host:port, or :port for every address of the machine."`
-	Advertise   string         `yaml:"advertise,omitempty" jsonschema_description:"host:port by which clients reach the listener, where that is not the domain and the port of address, such as behind a firewall that changes ports. The portal tells it to people."`
-	TLS         TLSMode        `yaml:"tls" jsonschema:"enum=implicit,enum=starttls,enum=optional,enum=none" jsonschema_description:"implicit: TLS from the first byte. starttls: STARTTLS before a sign-in. optional: a sign-in in clear is accepted as well; none: all in clear, and no STARTTLS on offer; both need networks."`
-	LegacyTLS   bool           `yaml:"legacy_tls,omitempty" jsonschema_description:"TLS 1.0 and 1.1 as well, with the cipher suites of that time, for old devices. Needs networks. Only app passwords that were issued with --legacy-tls count below TLS 1.2."`
-	Networks    []netip.Prefix `yaml:"networks,omitempty" jsonschema_description:"Who may connect, such as 10.0.8.0/24. Nothing means everybody."`
-	WithoutAuth bool           `yaml:"without_auth,omitempty" jsonschema_description:"An SMTP client that does not sign in is the login whose without_auth has its address. Needs networks."`
-	Profile     string         `yaml:"profile,omitempty" jsonschema:"enum=strict,enum=device,enum=ancient" jsonschema_description:"How exactly SMTP clients have to follow the standards: strict, device (the default) or ancient, which needs networks."`
+	Protocol      string         `yaml:"protocol" jsonschema:"enum=imap,enum=smtp" jsonschema_description:"What is spoken: imap or smtp."`
+	Address       string         `yaml:"address" jsonschema_description:"host:port, or :port for every address of the machine."`
+	Advertise     string         `yaml:"advertise,omitempty" jsonschema_description:"host:port by which clients reach the listener, where that is not the domain and the port of address, such as behind a firewall that changes ports. The portal tells it to people."`
+	TLS           TLSMode        `yaml:"tls" jsonschema:"enum=implicit,enum=starttls,enum=optional,enum=none" jsonschema_description:"implicit: TLS from the first byte. starttls: STARTTLS before a sign-in. optional: a sign-in in clear is accepted as well; none: all in clear, and no STARTTLS on offer; both need networks."`
+	LegacyTLS     bool           `yaml:"legacy_tls,omitempty" jsonschema_description:"TLS 1.0 and 1.1 as well, with the cipher suites of that time, for old devices. Needs networks. Only app passwords that were issued with --legacy-tls count below TLS 1.2."`
+	Networks      []netip.Prefix `yaml:"networks,omitempty" jsonschema_description:"Who may connect, such as 10.0.8.0/24. Nothing means everybody."`
+	ProxyProtocol []netip.Prefix `yaml:"proxy_protocol,omitempty" jsonschema_description:"The load balancers that connect here, such as 10.0.9.4/32, each of which says by the PROXY protocol, version 1 or 2, before TLS, who its client is. Then nobody else may connect, and networks are those of the clients."`
+	WithoutAuth   bool           `yaml:"without_auth,omitempty" jsonschema_description:"An SMTP client that does not sign in is the login whose without_auth has its address. Needs networks."`
+	Profile       string         `yaml:"profile,omitempty" jsonschema:"enum=strict,enum=device,enum=ancient" jsonschema_description:"How exactly SMTP clients have to follow the standards: strict, device (the default) or ancient, which needs networks."`
 }
 
 // Policy is a named set of rules for sessions.

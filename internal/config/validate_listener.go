@@ -20,6 +20,9 @@ func (v *validator) listener(path string, l *Listener) {
 	if (l.TLS == Optional || l.TLS == NoTLS) && !restricted(l.Networks) {
 		v.wrong(path+".tls", "%s lets passwords cross the network in clear; say for which networks with networks: [10.0.8.0/24]", l.TLS)
 	}
+	if len(l.ProxyProtocol) > 0 && !restricted(l.ProxyProtocol) {
+		v.wrong(path+".proxy_protocol", "whoever may send the header says where a client comes from; name the load balancers alone, such as 10.0.9.4/32")
+	}
 	v.legacyTLS(path+".legacy_tls", l)
 	v.withoutAuth(path+".without_auth", l)
 	switch {

@@ -54,8 +54,8 @@ type service struct {
 // taken is a connection that has a place.
 type taken struct {
 	*place
-	session string // its id
-	from    netip.Addr
+	session string         // its id
+	client  netip.AddrPort // where it comes from
 }
 
 // server is a protocol's.
@@ -105,22 +105,48 @@ func (l *listener) run(ctx context.Context) {
 func (l *listener) take(ctx context.Context, accepted net.Conn) {
 	conn := relay.Wrap(accepted)
 	service := l.service.Load()
-	place, err := l.admission.enter(remote(conn), func() { _ = conn.Close() })
+	if len(service.config.ProxyProtocol) == 0 {
+		l.admit(ctx, service, conn, remote(conn))
+		return
+	}
+	if !contains(service.config.ProxyProtocol, remote(conn).Addr()) {
+		l.log.Info("connection from none of the load balancers in proxy_protocol", "listener", l.address, "remote", remote(conn).String())
+		_ = conn.Close()
+		return
+	}
+	l.wait.Go(func() { l.introduce(ctx, service, conn) })
+}
+
+// introduce has a load balancer say who its client is, and takes the client in.
+func (l *listener) introduce(ctx context.Context, service *service, conn net.Conn) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	client, err := front.ReadProxyHeader(conn)
+	if !stop() || err != nil {
+		l.log.Info("no connection", "listener", l.address, "remote", remote(conn).String(), "error", err)
+		_ = conn.Close()
+		return
+	}
+	l.admit(ctx, service, conn, client)
+}
+
+// admit has a client served, if there is a place for it.
+func (l *listener) admit(ctx context.Context, service *service, conn net.Conn, client netip.AddrPort) {
+	place, err := l.admission.enter(client.Addr(), func() { _ = conn.Close() })
 	if err != nil {
 		service.turnAway(conn)
 		return
 	}
-	t := &taken{place, newSessionID(), remote(conn).Unmap()}
+	t := &taken{place, newSessionID(), client}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[conn] = t
 	l.wait.Go(func() { l.handle(ctx, service, conn, t) })
 }
 
-// remote gives the address that a connection comes from.
-func remote(conn net.Conn) netip.Addr {
+// remote gives the address at the other end of a connection.
+func remote(conn net.Conn) netip.AddrPort {
 	address, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-	return address.Addr()
+	return netip.AddrPortFrom(address.Addr().Unmap(), address.Port())
 }
 
 // turnAway closes a connection, with a word where it can be said without TLS. A line fits into the socket's buffer, so
@@ -144,6 +170,7 @@ func (l *listener) forget(conn net.Conn) {
 // handle serves one connection to the end of its dialogue, and has a session that follows from it go on.
 func (l *listener) handle(ctx context.Context, service *service, raw net.Conn, t *taken) {
 	conn := front.New(raw, t.session, l.now())
+	conn.Remote = t.client
 	conn.OnSignIn = t.signedIn
 	var session func(ended func())
 	l.contain(conn, func() { session = l.hold(ctx, service, conn) })
@@ -208,8 +235,12 @@ func (l *listener) hold(ctx context.Context, service *service, conn *front.Conn)
 
 // admits reports whether the listener serves an address.
 func (s *service) admits(remote netip.Addr) bool {
-	return len(s.config.Networks) == 0 ||
-		slices.ContainsFunc(s.config.Networks, func(n netip.Prefix) bool { return n.Contains(remote) })
+	return len(s.config.Networks) == 0 || contains(s.config.Networks, remote)
+}
+
+// contains reports whether an address is in one of some networks.
+func contains(networks []netip.Prefix, address netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(address) })
 }
 
 // connections gives their number.
@@ -226,7 +257,7 @@ func (l *listener) cutForbidden(sessions *session.Register) {
 	var sockets []net.Conn
 	l.mu.Lock()
 	for socket, t := range l.conns {
-		if !s.admits(t.from) {
+		if !s.admits(t.client.Addr()) {
 			forbidden[t.session] = true
 			sockets = append(sockets, socket)
 		}

@@ -22,8 +22,17 @@ type entrance struct {
 
 func newEntrance(t *testing.T, mode config.TLSMode, limits config.ConnectionLimits) *entrance {
 	t.Helper()
+	return openEntrance(t, config.Listener{Protocol: "imap", TLS: mode}, limits)
+}
+
+func openEntrance(t *testing.T, c config.Listener, limits config.ConnectionLimits) *entrance {
+	t.Helper()
 	serve := func(_ context.Context, conn *front.Conn) func(func()) {
-		_, _ = io.WriteString(conn, "* OK\r\n")
+		greeting := "* OK\r\n"
+		if !conn.Remote.Addr().IsLoopback() {
+			greeting = "* OK " + conn.Remote.String() + "\r\n"
+		}
+		_, _ = io.WriteString(conn, greeting)
 		in := bufio.NewReader(conn)
 		if line, err := in.ReadString('\n'); err != nil || line != "IN\r\n" {
 			_ = conn.Close()
@@ -37,7 +46,7 @@ func newEntrance(t *testing.T, mode config.TLSMode, limits config.ConnectionLimi
 			_ = conn.Close()
 		}
 	}
-	l, err := listen("127.0.0.1:0", &service{config.Listener{Protocol: "imap", TLS: mode}, nil, server{serve: serve, busy: "* BYE [LIMIT]\r\n"}},
+	l, err := listen("127.0.0.1:0", &service{c, nil, server{serve: serve, busy: "* BYE [LIMIT]\r\n"}},
 		newAdmission(limits, quiet, time.Now), quiet, time.Now)
 	if err != nil {
 		t.Fatal(err)

@@ -199,7 +199,7 @@ func (l *admitted) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := remote(conn).Unmap()
+		from := remote(conn).Addr()
 		networks := l.networks()
 		if len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(from) }) {
 			_ = conn.Close()

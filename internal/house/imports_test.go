@@ -91,6 +91,7 @@ var confined = map[string][]string{
 	"github.com/prometheus/client_golang":                        {"internal/metrics"},
 	"golang.org/x/mod":                                           {"internal/audit"},
 	"github.com/spf13/cobra":                                     {"cmd/postern"},
+	"github.com/pires/go-proxyproto":                             {"internal/front"},
 	"github.com/emersion/go-imap":                                {"internal/sim/exchange"},
 	"github.com/golang-jwt/jwt":                                  {"internal/sim/entra"},
 }
