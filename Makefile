@@ -21,7 +21,7 @@ tools: ## install the mail clients and servers that the end-to-end tests use (De
 fuzz: ## run every fuzz target for a short while (FUZZTIME=30s)
 	@.ci/fuzz $(or $(FUZZTIME),30s)
 
-bench: build ## measure the gateway beside a bare relay, Dovecot and nginx, and print the figures
+bench: build ## measure the gateway beside a bare relay, Dovecot, nginx and Postfix, and print the figures
 	go run ./internal/bench -postern bin/postern
 
 check: ## what CI looks at besides the tests: format and vet

@@ -1,5 +1,5 @@
 // Command bench measures the gateway beside a bare relay and, where they are installed, beside the proxies of Dovecot and
-// nginx, in one run on one machine:
+// nginx and beside Postfix, in one run on one machine:
 //
 //	go run ./internal/bench
 //
@@ -78,6 +78,7 @@ type settings struct {
 // measurement gives one value or two, each with a name and a unit.
 type measurement struct {
 	names, units []string
+	of           func(*target) bool // whom it can be measured of
 	measure      func(*target, settings) ([]float64, error)
 	once         bool // in the first round only, for it takes long and varies little
 }
@@ -96,7 +97,7 @@ func measureAll(ctx context.Context, s settings) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				if m.once && round > 0 || !s.only.MatchString(m.names[0]+"/"+t.name) {
+				if m.once && round > 0 || !m.of(t) || !s.only.MatchString(m.names[0]+"/"+t.name) {
 					continue
 				}
 				fmt.Fprintf(os.Stderr, "\rround %d of %d: %-40s %-12s", round+1, s.rounds, m.names[0], t.name)

@@ -41,11 +41,13 @@ listeners:
   - {protocol: imap, address: "%[6]s", tls: implicit}
   - {protocol: smtp, address: "%[7]s", tls: implicit}
 policies:
-  device: {protocols: [imap, smtp], limits: {connections: 100000}}
+  auto: {protocols: [imap, smtp], limits: {connections: 100000}}
+  direct: {protocols: [smtp], limits: {connections: 100000}, send: {delivery: direct}}
+  queue: {protocols: [smtp], limits: {connections: 100000}, send: {delivery: queue}}
 users:
 `
 
-const posternUser = "  - {login: %s, mailbox: %s@contoso.example, provider: contoso, grant: application, policy: device}\n"
+const posternUser = "  - {login: %s, mailbox: %s@contoso.example, provider: contoso, grant: application, policy: %s}\n"
 
 // addPostern starts the token service and the gateway that is measured beside the others.
 func (w *world) addPostern(ctx context.Context, config *tls.Config) error {
@@ -76,7 +78,11 @@ func (w *world) addPostern(ctx context.Context, config *tls.Config) error {
 	return nil
 }
 
-// postern starts a gateway with a store of its own and so many users, of whom the first signs in.
+// deliveries are the ways in which a message can go, each a policy of the gateway's and a login of the same mailbox.
+var deliveries = []string{"auto", "direct", "queue"}
+
+// postern starts a gateway with a store of its own and so many users, at least one for each delivery, of whom the first
+// signs in.
 func (w *world) postern(ctx context.Context, users int) (*target, error) {
 	t, file, err := w.deploy(ctx, users)
 	if err != nil {
@@ -92,7 +98,7 @@ func (w *world) deploy(ctx context.Context, users int) (t *target, file string, 
 	if err != nil {
 		return nil, "", err
 	}
-	t = &target{name: "postern", roots: w.roots, login: "copier"}
+	t = &target{name: "postern", roots: w.roots, deliveries: make(map[string]credentials)}
 	var errs [2]error
 	t.imap, errs[0] = freeAddress()
 	t.smtp, errs[1] = freeAddress()
@@ -101,24 +107,25 @@ func (w *world) deploy(ctx context.Context, users int) (t *target, file string, 
 	}
 	var content strings.Builder
 	fmt.Fprintf(&content, posternConfig, w.folder, sim.ClientID, w.gateway.tokens, w.gateway.imap, w.gateway.smtp, t.imap, t.smtp)
-	fmt.Fprintf(&content, posternUser, "copier", "scans")
-	for i := range users - 1 {
+	for _, delivery := range deliveries {
+		fmt.Fprintf(&content, posternUser, "copier-"+delivery, "scans", delivery)
+	}
+	for i := range users - len(deliveries) {
 		login := fmt.Sprintf("device-%d", i)
-		fmt.Fprintf(&content, posternUser, login, login)
+		fmt.Fprintf(&content, posternUser, login, login, "auto")
 	}
 	file = filepath.Join(folder, "postern.yaml")
 	if err := os.WriteFile(file, []byte(content.String()), 0o600); err != nil {
 		return nil, "", err
 	}
-	issued, err := exec.CommandContext(ctx, w.gateway.binary, "password", "issue", "-c", file, "--label", "bench", "--json", "copier").Output()
-	if err != nil {
-		return nil, "", fmt.Errorf("issuing a password: %w", err)
+	for _, delivery := range deliveries {
+		c := credentials{login: "copier-" + delivery}
+		if c.password, err = issue(ctx, w.gateway.binary, file, c.login); err != nil {
+			return nil, "", err
+		}
+		t.deliveries[delivery] = c
 	}
-	var password struct{ Password string }
-	if err := json.Unmarshal(issued, &password); err != nil {
-		return nil, "", err
-	}
-	t.password = password.Password
+	t.login, t.password = t.deliveries["auto"].login, t.deliveries["auto"].password
 	return t, file, nil
 }
 
@@ -134,4 +141,15 @@ func (w *world) serve(ctx context.Context, t *target, file string) (err error) {
 	}
 	t.started = time.Since(began)
 	return c.conn.Close()
+}
+
+// issue gives a new app password for a login.
+func issue(ctx context.Context, binary, file, login string) (string, error) {
+	issued, err := exec.CommandContext(ctx, binary, "password", "issue", "-c", file, "--label", "bench", "--json", login).Output()
+	if err != nil {
+		return "", fmt.Errorf("issuing a password: %w", err)
+	}
+	var password struct{ Password string }
+	err = json.Unmarshal(issued, &password)
+	return password.Password, err
 }

@@ -29,7 +29,7 @@ func (w *world) printScale(ctx context.Context, s settings) error {
 	defer table.Flush()
 	if s.only.MatchString("users") {
 		fmt.Fprintln(table, "\nusers in the config\tstart to first sign-in, ms\tmemory then, MB\tCPU of a sign-in, µs")
-		for _, users := range []int{1, 10, 1000, 10_000, 100_000} {
+		for _, users := range []int{3, 10, 1000, 10_000, 100_000} {
 			if err := w.scaleUsers(ctx, s, table, users); err != nil {
 				return fmt.Errorf("%d users: %w", users, err)
 			}

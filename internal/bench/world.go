@@ -30,10 +30,11 @@ type world struct {
 // target is something that clients sign in to.
 type target struct {
 	name            string
-	imap, smtp      string // addresses; empty for what it does not have
-	login, password string
-	started         time.Duration // from its start to the end of its first sign-in
-	process         int           // whose CPU and memory count, with its children; 0 for none
+	imap, smtp      string                 // addresses; empty for what it does not have
+	login, password string                 // for IMAP
+	deliveries      map[string]credentials // for SMTP, by what a message goes by
+	started         time.Duration          // from its start to the end of its first sign-in
+	process         int                    // whose CPU and memory count, with its children; 0 for none
 	roots           *x509.CertPool
 }
 
@@ -84,10 +85,16 @@ func (w *world) build(ctx context.Context, binary string) error {
 	if err != nil {
 		return err
 	}
-	w.closers = append(w.closers, func() { _ = imap.Close() }, func() { _ = smtp.Close() })
+	smtps, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		return err
+	}
+	w.closers = append(w.closers, func() { _ = imap.Close() }, func() { _ = smtp.Close() }, func() { _ = smtps.Close() })
 	go serveIMAPUpstream(imap)
 	go serveSMTPUpstream(smtp, config)
-	w.targets = append(w.targets, &target{name: "direct", imap: imap.Addr().String(), roots: w.roots, login: "u", password: "p"})
+	go serveSMTPUpstream(smtps, config)
+	w.targets = append(w.targets, &target{name: "upstream", imap: imap.Addr().String(), smtp: smtps.Addr().String(), roots: w.roots,
+		login: "u", password: "p", deliveries: relayed})
 	if err := w.addFloor(ctx, imap.Addr().String()); err != nil {
 		return err
 	}
@@ -95,10 +102,13 @@ func (w *world) build(ctx context.Context, binary string) error {
 	if err := w.addPostern(ctx, config); err != nil {
 		return err
 	}
-	if err := w.addDovecot(ctx, imap.Addr().String()); err != nil {
+	if err := w.addDovecot(ctx, imap.Addr().String(), smtps.Addr().String()); err != nil {
 		return err
 	}
-	return w.addNginx(ctx, imap.Addr().String())
+	if err := w.addNginx(ctx, imap.Addr().String(), smtps.Addr().String()); err != nil {
+		return err
+	}
+	return w.addPostfix(ctx)
 }
 
 // run starts a process on the second processor and waits until its address takes connections.
@@ -148,125 +158,6 @@ func (w *world) addFloor(ctx context.Context, upstream string) error {
 	pid, err := w.run(ctx, address, []string{roleVariable + "=floor"}, self, w.path("mail.pem"), w.path("mail.key"), upstream, w.path("ca.pem"), address)
 	w.targets = append(w.targets, &target{name: "floor", imap: address, roots: w.roots, login: "u", password: "p", process: pid})
 	return err
-}
-
-// addDovecot adds Dovecot's IMAP proxy, where it is installed. It signs in upstream by PLAIN with a master password: it has
-// no way to get tokens.
-func (w *world) addDovecot(ctx context.Context, upstream string) error {
-	binary, err := exec.LookPath("/usr/sbin/dovecot")
-	if err != nil {
-		return nil
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	_, port, _ := net.SplitHostPort(address)
-	host, upstreamPort, _ := net.SplitHostPort(upstream)
-	base := w.path("dovecot")
-	config := fmt.Sprintf(`base_dir = %[1]s/run
-state_dir = %[1]s/state
-log_path = %[1]s/log
-protocols = imap
-ssl = required
-ssl_cert = <%[2]s
-ssl_key = <%[3]s
-ssl_client_ca_file = %[4]s
-default_login_user = nobody
-default_internal_user = nobody
-default_internal_group = nogroup
-auth_mechanisms = plain
-login_trusted_networks =
-passdb {
-  driver = static
-  args = nopassword=y proxy=y host=%[5]s port=%[6]s ssl=any-cert pass=p
-}
-service imap-login {
-  service_count = 0
-  process_min_avail = 1
-  client_limit = 20000
-  inet_listener imap {
-    port = 0
-  }
-  inet_listener imaps {
-    address = 127.0.0.1
-    port = %[7]s
-    ssl = yes
-  }
-}
-service anvil {
-  client_limit = 30000
-}
-service auth {
-  client_limit = 30000
-}
-service stats {
-  client_limit = 30000
-}
-`, base, w.path("mail.pem"), w.path("mail.key"), w.path("ca.pem"), host, upstreamPort, port)
-	if err := os.MkdirAll(base, 0o755); err != nil {
-		return err
-	}
-	if err := os.Chmod(w.folder, 0o755); err != nil {
-		return err
-	}
-	file := w.path("dovecot.conf")
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
-		return err
-	}
-	pid, err := w.run(ctx, address, nil, binary, "-F", "-c", file)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "Dovecot is left out:", err)
-		return nil
-	}
-	w.targets = append(w.targets, &target{name: "dovecot", imap: address, roots: w.roots, login: "u", password: "p", process: pid})
-	return nil
-}
-
-// addNginx adds nginx's stream module with TLS on both sides, where it is installed. It does not sign in: the client's
-// LOGIN goes through to upstream.
-func (w *world) addNginx(ctx context.Context, upstream string) error {
-	binary, err := exec.LookPath("/usr/sbin/nginx")
-	if err != nil {
-		return nil
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	module := ""
-	if found, _ := filepath.Glob("/usr/lib/nginx/modules/ngx_stream_module.so"); len(found) > 0 {
-		module = "load_module " + found[0] + ";"
-	}
-	config := fmt.Sprintf(`%s
-daemon off;
-worker_processes 1;
-pid %s;
-error_log %s;
-events { worker_connections 20000; }
-stream {
-  server {
-    listen %s ssl;
-    ssl_certificate %s;
-    ssl_certificate_key %s;
-    ssl_protocols TLSv1.3;
-    proxy_pass %s;
-    proxy_ssl on;
-    tcp_nodelay on;
-  }
-}
-`, module, w.path("nginx.pid"), w.path("nginx.log"), address, w.path("mail.pem"), w.path("mail.key"), upstream)
-	file := w.path("nginx.conf")
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
-		return err
-	}
-	pid, err := w.run(ctx, address, nil, binary, "-c", file)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "nginx is left out:", err)
-		return nil
-	}
-	w.targets = append(w.targets, &target{name: "nginx", imap: address, roots: w.roots, login: "u", password: "p", process: pid})
-	return nil
 }
 
 // family gives a process and all its descendants.
