@@ -104,7 +104,8 @@ func (p *Permit) giveBack(do func(context.Context) error) {
 	if err := do(context.Background()); err != nil {
 		p.queue.log.Error("a place for messages is not free again", "mailbox", p.submission.Mailbox, "error", err)
 	}
-	p.queue.wake(p.submission.Mailbox)
+	// Whatever waits for a permit has a drain that does. Without one there is nothing to look for.
+	p.queue.wakeDrain(p.submission.Mailbox)
 }
 
 // AdmitRecipients counts recipients that a login has had accepted against its policy's limit of a day. If there are too

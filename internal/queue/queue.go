@@ -193,17 +193,24 @@ func (q *Queue) run(ctx context.Context) {
 
 // wake has the queue look for messages of a mailbox.
 func (q *Queue) wake(mailbox string) {
-	q.mu.Lock()
-	d := q.drains[mailbox]
-	q.mu.Unlock()
-	if d != nil {
-		d.wake()
+	if q.wakeDrain(mailbox) {
 		return
 	}
 	select {
 	case q.look <- struct{}{}:
 	default:
 	}
+}
+
+// wakeDrain has a mailbox's drain look again what it may do, and reports whether there is one.
+func (q *Queue) wakeDrain(mailbox string) bool {
+	q.mu.Lock()
+	d := q.drains[mailbox]
+	q.mu.Unlock()
+	if d != nil {
+		d.wake()
+	}
+	return d != nil
 }
 
 // tidy does what has to be done now and then.

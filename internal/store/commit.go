@@ -120,6 +120,10 @@ func (c *committer) gather(first pending) []pending {
 // commitGroup runs a group in one transaction. A change that fails takes back what it did itself and no more. When the
 // transaction fails, all of them have.
 func (c *committer) commitGroup(group []pending) {
+	if len(group) == 1 {
+		group[0].done <- c.commitOne(group[0])
+		return
+	}
 	errs := make([]error, len(group))
 	durable := false
 	for _, change := range group {
@@ -140,6 +144,24 @@ func (c *committer) commitGroup(group []pending) {
 	for i, change := range group {
 		change.done <- errors.Join(errs[i], err)
 	}
+}
+
+// commitOne runs one change in a transaction, which is taken back with it.
+func (c *committer) commitOne(change pending) error {
+	var failed error // of the change itself
+	err := c.engine.transact(context.Background(), change.durable, func(ctx context.Context, tx *sql.Tx) error {
+		if failed = c.fault(StepWrite); failed != nil {
+			return failed
+		}
+		if failed = change.do(ctx, tx); failed != nil || !change.durable {
+			return failed
+		}
+		return c.fault(StepSync)
+	})
+	if err != nil && failed == nil {
+		c.failed()
+	}
+	return err
 }
 
 // loneTimeout bounds a change that is committed on its own: the connection to the database may hang.

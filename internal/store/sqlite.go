@@ -70,7 +70,7 @@ func (e *sqlite) open(ctx context.Context, ring *keys.Ring) (pools, error) {
 	if err != nil {
 		return pools{}, err
 	}
-	if e.writer, err = sql.Open("sqlite", sqliteURI(e.path, sqliteWriter)); err != nil {
+	if e.writer, err = openSQLite(sqliteURI(e.path, sqliteWriter)); err != nil {
 		return pools{}, err
 	}
 	e.writer.SetMaxOpenConns(1)
@@ -85,7 +85,7 @@ func (e *sqlite) open(ctx context.Context, ring *keys.Ring) (pools, error) {
 	if err := syncFolder(folder); err != nil {
 		return pools{}, err
 	}
-	if e.reader, err = sql.Open("sqlite", sqliteURI(e.path, sqliteReader)); err != nil {
+	if e.reader, err = openSQLite(sqliteURI(e.path, sqliteReader)); err != nil {
 		return pools{}, err
 	}
 	e.reader.SetMaxOpenConns(sqliteReaders)

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"strings"
+
+	sqlitedriver "modernc.org/sqlite"
+)
+
+// maxStatements is how many statements a connection keeps. The queries of this package are constants, but for a few that
+// are put together of parts: there are fewer than this.
+const maxStatements = 256
+
+// openSQLite opens a pool whose connections keep the statements that they have compiled: that is half of what a
+// small transaction costs.
+func openSQLite(uri string) (*sql.DB, error) {
+	connector, err := sqlitedriver.NewConnector(uri)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(compilingOnce{connector}), nil
+}
+
+type compilingOnce struct{ driver.Connector }
+
+// Connect implements [driver.Connector].
+func (c compilingOnce) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	full, ok := conn.(sqliteDriver)
+	if !ok {
+		_ = conn.Close()
+		return nil, fmt.Errorf("connections of the SQLite driver, %T, cannot do all that is needed", conn)
+	}
+	return &sqliteConn{sqliteDriver: full, statements: make(map[string]*statement)}, nil
+}
+
+// sqliteDriver is what a connection of the driver can do, and a layer over it has to pass on.
+type sqliteDriver interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+}
+
+// sqliteConn is a connection with its statements. As all connections of a pool it is used by one goroutine at a time.
+type sqliteConn struct {
+	sqliteDriver
+	statements map[string]*statement
+}
+
+// statement is one that has been compiled. While its rows are read it cannot be run again.
+type statement struct {
+	driver.StmtExecContext
+	driver.StmtQueryContext
+	close func() error
+	busy  bool
+}
+
+// Unwrap gives the driver's connection, as the driver asks of layers over it.
+func (c *sqliteConn) Unwrap() driver.Conn { return c.sqliteDriver }
+
+// ExecContext implements [driver.ExecerContext].
+func (c *sqliteConn) ExecContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Result, error) {
+	s, err := c.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return c.sqliteDriver.ExecContext(ctx, query, arguments)
+	}
+	return s.ExecContext(ctx, arguments)
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (c *sqliteConn) QueryContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Rows, error) {
+	s, err := c.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return c.sqliteDriver.QueryContext(ctx, query, arguments)
+	}
+	found, err := s.QueryContext(ctx, arguments)
+	if err != nil {
+		return nil, err
+	}
+	s.busy = true
+	return &statementRows{found, s}, nil
+}
+
+// statementRows are the rows of a statement, which is free again when they are closed.
+type statementRows struct {
+	driver.Rows
+	of *statement
+}
+
+// Close implements [driver.Rows].
+func (r *statementRows) Close() error {
+	r.of.busy = false
+	return r.Rows.Close()
+}
+
+// statement gives a compiled statement; nil for one that has to be compiled each time.
+func (c *sqliteConn) statement(ctx context.Context, query string) (*statement, error) {
+	if s, ok := c.statements[query]; ok {
+		if s.busy {
+			return nil, nil
+		}
+		return s, nil
+	}
+	if !isKept(query) || len(c.statements) >= maxStatements {
+		return nil, nil
+	}
+	compiled, err := c.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	exec, executes := compiled.(driver.StmtExecContext)
+	find, finds := compiled.(driver.StmtQueryContext)
+	if !executes || !finds {
+		return nil, compiled.Close()
+	}
+	s := &statement{StmtExecContext: exec, StmtQueryContext: find, close: compiled.Close}
+	c.statements[query] = s
+	return s, nil
+}
+
+// isKept reports whether a statement may be compiled once and run often. A PRAGMA may not: some do what they do when they are
+// compiled (sqlite.org/pragma.html). Statements of migrations are not worth it.
+func isKept(query string) bool {
+	verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
+	switch strings.ToUpper(verb) {
+	case "SELECT", "INSERT", "UPDATE", "DELETE", "SAVEPOINT", "RELEASE", "ROLLBACK":
+		return true
+	}
+	return false
+}
+
+// Close closes the statements and the connection.
+func (c *sqliteConn) Close() error {
+	for _, s := range c.statements {
+		_ = s.close() // the connection goes with it in any case
+	}
+	return c.sqliteDriver.Close()
+}
