@@ -43,8 +43,8 @@ func TestI25NamesThatCouldAlterAMessage(t *testing.T) {
 type work struct {
 	passwords
 	ring interface {
-		Hash([]byte) []byte
-		Hashes([]byte) [][]byte
+		Hash([]byte) ([]byte, uint32)
+		Hashes([]byte) ([][]byte, uint32)
 	}
 	locks Locks
 	done  []string
@@ -55,9 +55,9 @@ func (w *work) PasswordByHash(ctx context.Context, hashes [][]byte) (apppassword
 	return w.passwords.PasswordByHash(ctx, hashes)
 }
 
-func (w *work) Hash(input []byte) []byte { return w.ring.Hash(input) }
+func (w *work) Hash(input []byte) ([]byte, uint32) { return w.ring.Hash(input) }
 
-func (w *work) Hashes(input []byte) [][]byte {
+func (w *work) Hashes(input []byte) ([][]byte, uint32) {
 	w.done = append(w.done, "hash")
 	return w.ring.Hashes(input)
 }

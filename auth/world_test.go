@@ -117,7 +117,7 @@ func (w *world) open() {
 		w.t.Fatal(storeErr)
 	}
 	w.audit, auditErr = audit.Open(filepath.Join(w.folder, "postern.audit"), nil)
-	w.guesses, guessErr = throttle.Open(w.t.Context(), throttle.Config{Store: guesses{w.store}, Hash: w.ring.Hash, Log: slog.New(slog.DiscardHandler)})
+	w.guesses, guessErr = throttle.Open(w.t.Context(), throttle.Config{Store: guesses{w.store}, Hash: w.store.Print, Log: slog.New(slog.DiscardHandler)})
 	if err := errors.Join(auditErr, guessErr); err != nil {
 		w.t.Fatal(err)
 	}

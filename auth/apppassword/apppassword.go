@@ -28,7 +28,8 @@ type Record struct {
 	Expires   time.Time // the zero time means never
 	Revoked   time.Time // the zero time means not revoked
 	Evidence  Evidence
-	LastUse   Use // the zero Use means never used
+	LastUse   Use    // the zero Use means never used
+	HashKey   uint32 // id of the key that its hash is under; 0 where that was not noted
 }
 
 // InForce reports whether the password is neither revoked nor expired. Its policy may still want newer evidence.
@@ -57,10 +58,10 @@ type Use struct {
 
 // Hasher is a keyed pseudo-random function with several keys.
 type Hasher interface {
-	// Hash hashes under the primary key, for what is new.
-	Hash(input []byte) []byte
-	// Hashes hashes under every key, for finding what is there.
-	Hashes(input []byte) [][]byte
+	// Hash hashes under the primary key, for what is new, and gives the key's id.
+	Hash(input []byte) (sum []byte, key uint32)
+	// Hashes hashes under every key, for finding what is there: first under the primary one, whose id it gives.
+	Hashes(input []byte) (sums [][]byte, primary uint32)
 }
 
 // Store keeps the records. Its methods are safe for concurrent use.
@@ -69,6 +70,8 @@ type Store interface {
 	AddPassword(ctx context.Context, record Record, hash []byte) error
 	// PasswordByHash finds the record under one of the hashes, also of an expired or revoked password.
 	PasswordByHash(ctx context.Context, hashes [][]byte) (record Record, found bool, err error)
+	// Rehash puts the hash of a password under another key in the place of the one that it has.
+	Rehash(ctx context.Context, id string, hash []byte, key uint32) error
 	// StampUses notes last uses. Those of passwords that are not there any more are left out.
 	StampUses(ctx context.Context, uses []Use) error
 }

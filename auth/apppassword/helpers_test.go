@@ -5,6 +5,8 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
+	"hash/crc32"
 	"net/netip"
 	"strings"
 	"sync"
@@ -56,6 +58,23 @@ func (m *memory) PasswordByHash(_ context.Context, hashes [][]byte) (Record, boo
 	return Record{}, false, m.fail
 }
 
+func (m *memory) Rehash(_ context.Context, id string, hash []byte, key uint32) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	for old, record := range m.byHash {
+		if record.ID == id {
+			delete(m.byHash, old)
+			record.HashKey = key
+			m.byHash[string(hash)] = record
+			return nil
+		}
+	}
+	return errors.New("there is no such password")
+}
+
 func (m *memory) StampUses(_ context.Context, uses []Use) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -98,9 +117,12 @@ type hasher struct {
 	lengths []int
 }
 
-func (h *hasher) Hash(input []byte) []byte { return h.Hashes(input)[0] }
+func (h *hasher) Hash(input []byte) ([]byte, uint32) {
+	sums, key := h.Hashes(input)
+	return sums[0], key
+}
 
-func (h *hasher) Hashes(input []byte) [][]byte {
+func (h *hasher) Hashes(input []byte) ([][]byte, uint32) {
 	h.lengths = append(h.lengths, len(input))
 	var hashes [][]byte
 	for _, key := range h.keys {
@@ -108,7 +130,7 @@ func (h *hasher) Hashes(input []byte) [][]byte {
 		mac.Write(input)
 		hashes = append(hashes, mac.Sum(nil))
 	}
-	return hashes
+	return hashes, crc32.ChecksumIEEE([]byte(h.keys[0])) // an id as good as any
 }
 
 // request is a good request.

@@ -43,7 +43,9 @@ func Issue(
 		err = record(issued)
 	}
 	if err == nil {
-		err = store.AddPassword(ctx, issued, hasher.Hash(hashInput(issued.Login, secret.New(password))))
+		var hash []byte
+		hash, issued.HashKey = hasher.Hash(hashInput(issued.Login, secret.New(password)))
+		err = store.AddPassword(ctx, issued, hash)
 	}
 	if err != nil {
 		return Record{}, secret.Text{}, fmt.Errorf("issuing an app password for %q: %w", request.Login, err)

@@ -50,7 +50,7 @@ func NewVerifier(store Store, hasher Hasher, now func() time.Time) *Verifier {
 // The comparison is the store's look-up by hash. Its time can tell at most how the hash of an attempt begins, which
 // helps nobody who does not have the key.
 func (v *Verifier) Verify(ctx context.Context, login string, attempt secret.Text) (Verdict, error) {
-	hashes := v.hasher.Hashes(hashInput(login, normalize(attempt)))
+	hashes, key := v.hasher.Hashes(hashInput(login, normalize(attempt)))
 	record, found, err := v.store.PasswordByHash(ctx, hashes)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("verifying an app password: %w", err)
@@ -62,6 +62,11 @@ func (v *Verifier) Verify(ctx context.Context, login string, attempt secret.Text
 		return Verdict{Status: Revoked, Password: record}, nil
 	case !record.Expires.IsZero() && !v.now().Before(record.Expires):
 		return Verdict{Status: Expired, Password: record}, nil
+	}
+	if record.HashKey != key {
+		// Brings it under the primary key after a rotation, which nothing else can: the password is kept nowhere. Where it
+		// fails, the next use does it.
+		_ = v.store.Rehash(ctx, record.ID, hashes[0], key)
 	}
 	return Verdict{Status: Valid, Password: record}, nil
 }

@@ -106,12 +106,24 @@ func TestVerifyDoesTheSameWorkForAll(t *testing.T) {
 
 func TestVerifyAfterAKeyRotation(t *testing.T) {
 	store := &memory{}
+	_, unused := issue(t, store, &hasher{keys: []string{"old"}}, request())
 	_, password := issue(t, store, &hasher{keys: []string{"old"}}, request())
-	if got := verify(t, NewVerifier(store, &hasher{keys: []string{"new", "old"}}, clock), "copier-3", password); got.Status != Valid {
-		t.Errorf("with the old key retired: got status %v, want Valid", got.Status)
+	rotated, retired := &hasher{keys: []string{"new", "old"}}, &hasher{keys: []string{"new"}}
+	store.fail = errors.New("disk trouble")
+	if _, err := NewVerifier(store, rotated, clock).Verify(t.Context(), "copier-3", password); err == nil {
+		t.Error("a store that fails was not noticed")
 	}
-	if got := verify(t, NewVerifier(store, &hasher{keys: []string{"new"}}, clock), "copier-3", password); got.Status != Wrong {
-		t.Errorf("with the old key gone: got status %v, want Wrong", got.Status)
+	store.fail = nil
+	for range 2 {
+		if got := verify(t, NewVerifier(store, rotated, clock), "copier-3", password); got.Status != Valid {
+			t.Errorf("after the rotation: got status %v, want Valid", got.Status)
+		}
+	}
+	if got := verify(t, NewVerifier(store, retired, clock), "copier-3", password); got.Status != Valid {
+		t.Errorf("used since, and the old key is gone: got status %v, want Valid", got.Status)
+	}
+	if got := verify(t, NewVerifier(store, retired, clock), "copier-3", unused); got.Status != Wrong {
+		t.Errorf("not used since, and the old key is gone: got status %v, want Wrong", got.Status)
 	}
 }
 

@@ -34,3 +34,31 @@ func (TokensForgotten) Kind() string { return "tokens-forgotten" }
 func (LockdownBegun) Privileged() bool   { return true }
 func (LockdownLifted) Privileged() bool  { return true }
 func (TokensForgotten) Privileged() bool { return true }
+
+// KeysRotated: new keys are put into the keys file, and are the ones for what is new as soon as every gateway has them.
+type KeysRotated struct {
+	Signing bool   `json:"signing,omitempty"` // the key of this log's heads, too
+	By      string `json:"by"`
+}
+
+// KeysResealed: everything that was sealed with old keys is sealed with the new one.
+type KeysResealed struct {
+	Seal    uint32 `json:"seal"`             // id of the key
+	Records int    `json:"records"`          // under it
+	Broken  int    `json:"broken,omitempty"` // that do not open
+	By      string `json:"by"`
+}
+
+// KeysRetired: old keys are removed from the keys file.
+type KeysRetired struct {
+	Hashing bool   `json:"hashing,omitempty"` // those that hash, too
+	By      string `json:"by"`
+}
+
+func (KeysRotated) Kind() string  { return "keys-rotated" }
+func (KeysResealed) Kind() string { return "keys-resealed" }
+func (KeysRetired) Kind() string  { return "keys-retired" }
+
+func (KeysRotated) Privileged() bool  { return true }
+func (KeysResealed) Privileged() bool { return true }
+func (KeysRetired) Privileged() bool  { return true }

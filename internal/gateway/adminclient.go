@@ -90,11 +90,14 @@ func (r *Running) ask(ctx context.Context, method, path string, order, answer an
 	return nil
 }
 
+// errNoGateway is wrapped by the error of a command that found no running gateway.
+var errNoGateway = errors.New("no gateway runs with this configuration")
+
 // unreachable says why there is no answer, and what to do.
 func (r *Running) unreachable(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no gateway runs with this configuration: nobody answers at %s; postern serve starts one", r.socket)
+		return fmt.Errorf("%w: nobody answers at %s; postern serve starts one", errNoGateway, r.socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the admin socket %s may be used by root and the user that the gateway runs as; use sudo", r.socket)
 	}

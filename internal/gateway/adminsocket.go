@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"postern/internal/audit"
+	"postern/internal/keys"
 	"postern/internal/session"
 )
 
@@ -24,6 +25,7 @@ import (
 //
 //	GET  /sessions       the live sessions, the oldest first: an array of [Session]
 //	POST /sessions/cut   a [Cut]; the answer is {"count": n}
+//	POST /keys/refresh   looks at the keys file now; the answer is [keysInUse]
 //
 // and the orders that the gateway adds, each an [adminOrder].
 //
@@ -37,6 +39,7 @@ type adminSocket struct {
 	server   *http.Server
 	sessions *session.Register
 	audit    interface{ Record(audit.Event) error }
+	keys     *keys.Ring
 	log      *slog.Logger
 }
 
@@ -98,18 +101,19 @@ func listenAdmin(path string) (net.Listener, os.FileInfo, error) {
 }
 
 // startAdmin makes the socket and gives it with the function that serves it until close.
-func startAdmin(path string, sessions *session.Register, record interface{ Record(audit.Event) error }, log *slog.Logger, orders ...adminOrder) (*adminSocket, func(), error) {
+func startAdmin(path string, sessions *session.Register, record interface{ Record(audit.Event) error }, ring *keys.Ring, log *slog.Logger, orders ...adminOrder) (*adminSocket, func(), error) {
 	l, identity, err := listenAdmin(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("admin socket: %w", err)
 	}
-	a := &adminSocket{path: path, identity: identity, listener: l, sessions: sessions, audit: record, log: log}
+	a := &adminSocket{path: path, identity: identity, listener: l, sessions: sessions, audit: record, keys: ring, log: log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sessions", a.list)
 	mux.HandleFunc("POST /sessions/cut", a.cut)
 	for _, o := range orders {
 		mux.HandleFunc(o.pattern, func(w http.ResponseWriter, r *http.Request) { a.carryOut(w, r, o) })
 	}
+	mux.HandleFunc("POST /keys/refresh", a.refreshKeys)
 	a.server = &http.Server{
 		Handler:     http.MaxBytesHandler(a.trusted(mux), maxAdminRequest),
 		ConnContext: withPeer,

@@ -111,6 +111,7 @@ func (g *Gateway) start(ctx context.Context, c *config.Config, o Options) error 
 		seen := identify(g.file)
 		g.wait.Go(func() { g.follow(watch, seen) })
 	}
+	g.wait.Go(func() { followKeys(watch, g.state.Keys, g.log) })
 	g.wait.Go(serveAdmin)
 	return nil
 }
@@ -219,7 +220,7 @@ func (g *Gateway) open(version string, first *generation, changes []change) (ser
 // that shares the store, this one does without: what matters, locks and revocations, reaches it through the store.
 func (g *Gateway) openAdmin() (serve func(), err error) {
 	socket := g.generation().config.AdminSocket
-	g.admin, serve, err = startAdmin(socket, &g.sessions, g.state.Audit, g.log, g.orders()...)
+	g.admin, serve, err = startAdmin(socket, &g.sessions, g.state.Audit, g.state.Keys, g.log, g.orders()...)
 	if errors.Is(err, errSocketTaken) {
 		g.log.Warn("this gateway cannot be reached by postern session", "socket", socket, "error", err)
 		return func() {}, nil

@@ -20,7 +20,7 @@ func (s passwordStore) AddPassword(ctx context.Context, r apppassword.Record, ha
 	return s.Store.AddPassword(ctx, store.Password{
 		ID: r.ID, Login: r.Login, Label: r.Label, Protocols: r.Protocols, Networks: r.Networks, LegacyTLS: r.LegacyTLS,
 		ReadOnly: r.ReadOnly, Created: r.Created, Expires: r.Expires, Revoked: r.Revoked,
-		Evidence: store.Evidence(r.Evidence), LastUse: store.Use(r.LastUse),
+		Evidence: store.Evidence(r.Evidence), LastUse: store.Use(r.LastUse), HashKey: r.HashKey,
 	}, hash)
 }
 
@@ -60,13 +60,13 @@ func passwordRecord(p store.Password) apppassword.Record {
 	return apppassword.Record{
 		ID: p.ID, Login: p.Login, Label: p.Label, Protocols: p.Protocols, Networks: p.Networks, LegacyTLS: p.LegacyTLS,
 		ReadOnly: p.ReadOnly, Created: p.Created, Expires: p.Expires, Revoked: p.Revoked,
-		Evidence: apppassword.Evidence(p.Evidence), LastUse: apppassword.Use(p.LastUse),
+		Evidence: apppassword.Evidence(p.Evidence), LastUse: apppassword.Use(p.LastUse), HashKey: p.HashKey,
 	}
 }
 
 // openGuesses begins to count wrong passwords, together with other gateways where the store is shared.
 func (g *Gateway) openGuesses(ctx context.Context) (*throttle.Guesses, error) {
-	c := throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Keys.Hash, Log: g.log}
+	c := throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Store.Print, Log: g.log}
 	if g.state.Store.Shared() {
 		c.Shared, c.Now = guessStore{g.state.Store}, g.state.Store.Now
 	}

@@ -12,13 +12,13 @@ import (
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
-	"github.com/tink-crypto/tink-go/v2/keyset"
+	tinkkeys "github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/prf"
 )
 
 const (
 	// version is the newest format of the keys file that this program knows.
-	version = 2
+	version = 3
 	// maxFile is the size of the largest file that is looked at, in bytes; a ring of one key each has about 1,300.
 	maxFile = 1 << 20
 )
@@ -28,19 +28,30 @@ const (
 //	{"version": 2, "id": "3f…", "seal": {Tink keyset, AEAD}, "hash": {Tink keyset, PRF}, "sign": {Tink keyset, Ed25519}}
 //
 // The keysets are in the clear: the file is the root of trust, and is kept by its mode and its place. Version 1 had no keys
-// that sign; [AddSigning] makes a file of version 2 of it.
+// that sign; [AddSigning] makes a file of version 2 of it. Version 3 also has "prepared": {"seal": ID, "hash": ID}: keys that
+// nothing is sealed or hashed with yet, and that are to become the primary ones.
 type file struct {
 	Version int             `json:"version"`
 	ID      string          `json:"id"` // 128 random bits in hex
 	Seal    json.RawMessage `json:"seal"`
 	Hash    json.RawMessage `json:"hash"`
 	Sign    json.RawMessage `json:"sign,omitempty"`
+	// Prepared is of version 3 alone.
+	Prepared *prepared `json:"prepared,omitempty"`
+}
+
+// prepared names keys of a file by their ids.
+type prepared struct {
+	Seal uint32 `json:"seal"`
+	Hash uint32 `json:"hash"`
 }
 
 // material is the content of a keys file, decoded.
 type material struct {
 	id               string
-	seal, hash, sign *keyset.Handle // sign is nil in a file of version 1
+	seal, hash, sign *tinkkeys.Handle // sign is nil in a file of version 1
+	// preparedSeal and preparedHash are the ids of keys that are to become the primary ones; 0 for none.
+	preparedSeal, preparedHash uint32
 }
 
 // Create makes a ring of new keys and writes it to a new file with mode 0600. It never overwrites: when there is
@@ -57,11 +68,11 @@ func Create(path string) (*Ring, error) {
 
 func create(path string, reached func(stage)) (*Ring, error) {
 	// XChaCha20-Poly1305, because its nonces are long enough to be drawn at random for ever.
-	sealing, err := keyset.NewHandle(aead.XChaCha20Poly1305KeyTemplate())
+	sealing, err := tinkkeys.NewHandle(aead.XChaCha20Poly1305KeyTemplate())
 	if err != nil {
 		return nil, err
 	}
-	hashing, err := keyset.NewHandle(prf.HMACSHA256PRFKeyTemplate())
+	hashing, err := tinkkeys.NewHandle(prf.HMACSHA256PRFKeyTemplate())
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +82,7 @@ func create(path string, reached func(stage)) (*Ring, error) {
 	}
 	id := make([]byte, 16)
 	rand.Read(id) // never fails
-	m := material{hex.EncodeToString(id), sealing, hashing, signing}
+	m := material{id: hex.EncodeToString(id), seal: sealing, hash: hashing, sign: signing}
 	content, err := encode(m)
 	if err != nil {
 		return nil, err
@@ -84,9 +95,12 @@ func create(path string, reached func(stage)) (*Ring, error) {
 
 // encode gives the content of a keys file.
 func encode(m material) ([]byte, error) {
-	f := file{Version: version, ID: m.id}
+	f := file{Version: 2, ID: m.id}
+	if m.preparedSeal != 0 {
+		f.Version, f.Prepared = version, &prepared{m.preparedSeal, m.preparedHash}
+	}
 	for _, part := range []struct {
-		handle *keyset.Handle
+		handle *tinkkeys.Handle
 		into   *json.RawMessage
 	}{{m.seal, &f.Seal}, {m.hash, &f.Hash}, {m.sign, &f.Sign}} {
 		if part.handle == nil {
@@ -94,7 +108,7 @@ func encode(m material) ([]byte, error) {
 			continue
 		}
 		var content bytes.Buffer
-		if err := insecurecleartextkeyset.Write(part.handle, keyset.NewJSONWriter(&content)); err != nil {
+		if err := insecurecleartextkeyset.Write(part.handle, tinkkeys.NewJSONWriter(&content)); err != nil {
 			return nil, err
 		}
 		*part.into = content.Bytes()
@@ -109,7 +123,7 @@ func encode(m material) ([]byte, error) {
 // Open reads a ring from its file. A file that is not there gives an error that wraps [io/fs.ErrNotExist]. A file that
 // others than its owner may read or write is refused, and so is one that this program does not understand in full.
 func Open(path string) (*Ring, error) {
-	ring, err := open(path)
+	ring, err := openFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("keys file %q: %w", path, err)
 	}
@@ -117,7 +131,8 @@ func Open(path string) (*Ring, error) {
 	return ring, nil
 }
 
-func open(path string) (*Ring, error) {
+// openFile reads a ring from its file.
+func openFile(path string) (*Ring, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.Unwrap(err) // without the path, which Open gives
@@ -137,7 +152,11 @@ func open(path string) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newRing(m)
+	ring, err := newRing(m)
+	if err == nil {
+		ring.seen = info
+	}
+	return ring, err
 }
 
 // read reads the content of a keys file.
@@ -164,19 +183,22 @@ func decode(content []byte) (m material, err error) {
 	var f file
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&f); err != nil || f.ID == "" || (f.Sign == nil) != (f.Version == 1) {
+	if err := decoder.Decode(&f); err != nil || f.ID == "" || (f.Sign == nil) != (f.Version == 1) || (f.Prepared == nil) != (f.Version < 3) {
 		return m, errors.New("it is damaged: restore it from a copy")
 	}
 	m.id = f.ID
+	if f.Prepared != nil {
+		m.preparedSeal, m.preparedHash = f.Prepared.Seal, f.Prepared.Hash
+	}
 	for _, part := range []struct {
 		name string
 		from json.RawMessage
-		into **keyset.Handle
+		into **tinkkeys.Handle
 	}{{"seal", f.Seal, &m.seal}, {"hash", f.Hash, &m.hash}, {"sign", f.Sign, &m.sign}} {
 		if part.name == "sign" && f.Version == 1 {
 			continue
 		}
-		if *part.into, err = insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(part.from))); err != nil {
+		if *part.into, err = insecurecleartextkeyset.Read(tinkkeys.NewJSONReader(bytes.NewReader(part.from))); err != nil {
 			return m, fmt.Errorf("the keys that %s are damaged: restore the file from a copy", part.name)
 		}
 	}

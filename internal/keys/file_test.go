@@ -39,7 +39,8 @@ func TestCreateAndOpen(t *testing.T) {
 	if got, err := opened.Unseal(sealed, []byte("ad")); err != nil || string(got) != "token" {
 		t.Errorf("got %q, %v; want what the created ring sealed", got, err)
 	}
-	if !bytes.Equal(opened.Hash([]byte("x")), created.Hash([]byte("x"))) {
+	hash, key := opened.Hash([]byte("x"))
+	if want, under := created.Hash([]byte("x")); !bytes.Equal(hash, want) || key != under {
 		t.Error("the opened ring hashes differently")
 	}
 
@@ -220,7 +221,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		"PEM":               {"-----BEGIN PRIVATE KEY-----", "not a keys file"},
 		"other JSON":        {`{"a": 1}`, "not a keys file"},
 		"version in words":  {replace(`"version": 1`, `"version": "1"`), "not a keys file"},
-		"newer":             {replace(`"version": 1`, `"version": 3, "more": 1`), "version 3"},
+		"newer":             {replace(`"version": 1`, `"version": 4, "more": 1`), "version 4"},
 		"version 0":         {replace(`"version": 1`, `"version": 0`), "not a keys file"},
 		"cut off":           {string(good[:len(good)/2]), "not a keys file"},
 		"unknown field":     {replace(`"version": 1`, `"version": 1, "more": 1`), "damaged"},

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/tink-crypto/tink-go/v2/keyset"
+	tinkkeys "github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/signature"
 	"github.com/tink-crypto/tink-go/v2/signature/ed25519"
 	"github.com/tink-crypto/tink-go/v2/tink"
@@ -25,11 +25,11 @@ type signing struct {
 
 // newSigning makes the keys that sign. What they sign is a plain Ed25519 signature (RFC 8032), without Tink's prefix, so
 // that others can verify it.
-func newSigning() (*keyset.Handle, error) {
-	return keyset.NewHandle(signature.ED25519KeyWithoutPrefixTemplate())
+func newSigning() (*tinkkeys.Handle, error) {
+	return tinkkeys.NewHandle(signature.ED25519KeyWithoutPrefixTemplate())
 }
 
-func openSigning(handle *keyset.Handle) (signing, error) {
+func openSigning(handle *tinkkeys.Handle) (signing, error) {
 	if handle == nil {
 		return signing{}, nil
 	}
@@ -63,53 +63,56 @@ func openSigning(handle *keyset.Handle) (signing, error) {
 
 // Sign gives the Ed25519 signature of message by the primary signing key. A ring that [Ring.Signs] denies gives an error.
 func (r *Ring) Sign(message []byte) ([]byte, error) {
-	if !r.Signs() {
+	signer := r.keys.Load().signing.signer
+	if signer == nil {
 		return nil, errNoSigning
 	}
-	return r.signing.signer.Sign(message)
+	return signer.Sign(message)
 }
 
 // Signs reports whether the ring has keys that sign: one that was made by an early version has none.
-func (r *Ring) Signs() bool { return r.signing.signer != nil }
+func (r *Ring) Signs() bool { return r.keys.Load().signing.signer != nil }
 
 // Verifiers gives the public halves of the keys that sign, the primary one first. Those of earlier primaries stay for what
 // they have signed.
-func (r *Ring) Verifiers() []stdlib.PublicKey { return slices.Clone(r.signing.verifiers) }
+func (r *Ring) Verifiers() []stdlib.PublicKey { return slices.Clone(r.keys.Load().signing.verifiers) }
 
 // AddSigning gives the ring of the file at path with keys that sign, and adds them to the file where it has none. Of
 // several processes that do so at once, one does. The process may die anywhere: the file is what it was, or has the keys.
 func AddSigning(path string) (*Ring, error) {
-	ring, err := addSigning(path)
+	err := change(path, func(m *material) (changed bool, err error) {
+		if m.sign == nil {
+			m.sign, err = newSigning()
+			changed = true
+		}
+		return changed, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("adding a key that signs to keys file %q: %w", path, err)
 	}
-	ring.path = path
-	return ring, nil
+	return Open(path)
 }
 
-func addSigning(path string) (*Ring, error) {
+// change changes the file at path, as the only process that does. A change that changes nothing leaves the file alone.
+func change(path string, do func(*material) (changed bool, err error)) error {
 	f, err := lockCurrent(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close() // and with it the lock
 	m, err := read(f)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if m.sign == nil {
-		if m.sign, err = newSigning(); err != nil {
-			return nil, err
-		}
-		content, err := encode(m)
-		if err != nil {
-			return nil, err
-		}
-		if err := replace(path, content); err != nil {
-			return nil, err
-		}
+	changed, err := do(&m)
+	if err != nil || !changed {
+		return err
 	}
-	return newRing(m)
+	content, err := encode(m)
+	if err != nil {
+		return err
+	}
+	return replace(path, content)
 }
 
 // lockCurrent opens the file at path and locks it (flock(2)). The file that it locks is the one at path at that moment, also

@@ -57,13 +57,17 @@ func inspect(ctx context.Context, db *sql.DB, tables string, migrations fs.FS, r
 		return false, nil
 	}
 	var id string
-	switch err := db.QueryRowContext(ctx, ringSQL, ringFact).Scan(&id); {
+	switch err := db.QueryRowContext(ctx, factSQL, ringFact).Scan(&id); {
 	case errors.Is(err, sql.ErrNoRows):
 		return version == newest, nil // made by a process that died before it could claim it
 	case err != nil:
 		return false, err
 	}
-	return version == newest, belongs(id, ring)
+	if err := belongs(id, ring); err != nil {
+		return false, err
+	}
+	_, err = openPrintKey(ctx, db, ring)
+	return version == newest, err
 }
 
 // schemaVersion gives the version of a database that has the version table; 0 is before the first migration.

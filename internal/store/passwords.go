@@ -25,7 +25,8 @@ type Password struct {
 	Expires   time.Time // the zero time means never
 	Revoked   time.Time // the zero time means not revoked
 	Evidence  Evidence
-	LastUse   Use // the zero Use means never used
+	LastUse   Use    // the zero Use means never used
+	HashKey   uint32 // id of the key that its hash is under; 0 where that was not noted
 }
 
 // Evidence is the proof of a stronger sign-in that a password stands on.
@@ -68,10 +69,10 @@ func (s *Store) AddPassword(ctx context.Context, p Password, hash []byte) error 
 		return fmt.Errorf("app password %q: %w", p.ID, err)
 	}
 	const insert = `INSERT INTO app_passwords
-		(id, login, label, protocols, networks, legacy_tls, read_only, created, expires, hash, evidence, used_from, used_client)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '')`
+		(id, login, label, protocols, networks, legacy_tls, read_only, created, expires, hash, evidence, hash_key, used_from, used_client)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '')`
 	_, err = s.writer.ExecContext(ctx, insert, p.ID, p.Login, p.Label, protocols, networks, flag(p.LegacyTLS), flag(p.ReadOnly),
-		millis(p.Created), millis(p.Expires), hash, evidence)
+		millis(p.Created), millis(p.Expires), hash, evidence, int64(p.HashKey))
 	if err != nil {
 		return fmt.Errorf("app password %q: %w", p.ID, err)
 	}
@@ -80,7 +81,7 @@ func (s *Store) AddPassword(ctx context.Context, p Password, hash []byte) error 
 
 const (
 	passwordColumns = `id, login, label, protocols, networks, legacy_tls, read_only, created, expires, revoked, evidence,
-		used_at, used_from, used_client`
+		used_at, used_from, used_client, hash_key`
 	passwordByHashSQL = `SELECT ` + passwordColumns + ` FROM app_passwords WHERE hash = ?`
 )
 
@@ -122,6 +123,15 @@ func (s *Store) Passwords(ctx context.Context, login string) ([]Password, error)
 		return nil, fmt.Errorf("app passwords: %w", err)
 	}
 	return passwords, nil
+}
+
+// Rehash puts a password under another hash, with the key that it was made with.
+func (s *Store) Rehash(ctx context.Context, id string, hash []byte, key uint32) error {
+	const update = `UPDATE app_passwords SET hash = ?, hash_key = ? WHERE id = ?`
+	if _, err := s.writer.ExecContext(ctx, update, hash, int64(key), id); err != nil {
+		return fmt.Errorf("renewing the hash of app password %q: %w", id, err)
+	}
+	return nil
 }
 
 // RenewEvidence puts new evidence behind a password, in the stead of what was there. The error wraps [ErrNotFound] if
@@ -192,7 +202,7 @@ func scanPassword(row scanner) (p Password, err error) {
 	var protocols, networks, evidence, from string
 	var created, expires, revoked, used sql.NullInt64
 	err = row.Scan(&p.ID, &p.Login, &p.Label, &protocols, &networks, &p.LegacyTLS, &p.ReadOnly, &created, &expires, &revoked,
-		&evidence, &used, &from, &p.LastUse.Client)
+		&evidence, &used, &from, &p.LastUse.Client, &p.HashKey)
 	if err != nil {
 		return Password{}, err
 	}

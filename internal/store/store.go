@@ -29,8 +29,9 @@ var ErrNotFound = errors.New("not found")
 //
 // Times are kept to the millisecond, in UTC. What was written is on the disk when a method returns.
 type Store struct {
-	ring   *keys.Ring
-	engine engine
+	ring     *keys.Ring
+	printKey []byte // of Print
+	engine   engine
 	pools
 	// tokens lets those who write tokens and leases to the writer one by one, in the order in which they came: database/sql
 	// picks by chance, and who is not picked for seconds has lost a refresh token.
@@ -52,6 +53,9 @@ func Open(ctx context.Context, dsn string, ring *keys.Ring, given ...Option) (*S
 	}
 	s := &Store{ring: ring, engine: e, tokens: make(chan struct{}, e.turns())}
 	if s.pools, err = e.open(ctx, ring); err == nil {
+		s.printKey, err = openPrintKey(ctx, s.reader, ring)
+	}
+	if err == nil {
 		err = s.prepare(ctx)
 	}
 	if err != nil {
@@ -153,13 +157,16 @@ func claim(ctx context.Context, db *sql.DB, ring *keys.Ring) error {
 		return err
 	}
 	var id string
-	if err := db.QueryRowContext(ctx, ringSQL, ringFact).Scan(&id); err != nil {
+	if err := db.QueryRowContext(ctx, factSQL, ringFact).Scan(&id); err != nil {
 		return err
 	}
-	return belongs(id, ring)
+	if err := belongs(id, ring); err != nil {
+		return err
+	}
+	return claimPrintKey(ctx, db, ring)
 }
 
-const ringSQL = `SELECT value FROM facts WHERE name = ?`
+const factSQL = `SELECT value FROM facts WHERE name = ?`
 
 // belongs gives an error if a database with the ring of that id does not belong to ring.
 func belongs(id string, ring *keys.Ring) error {

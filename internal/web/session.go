@@ -84,8 +84,8 @@ func hashOf(key string) []byte {
 	return sum[:]
 }
 
-// associatedData binds a session's content to its row.
-func associatedData(hash []byte) []byte {
+// SessionPlace describes the place of a session's content to the sealing, by the hash in its row: it opens in no other.
+func SessionPlace(hash []byte) []byte {
 	return append([]byte("postern/portal-session/1\x00"), hash...)
 }
 
@@ -191,11 +191,11 @@ func (s sessions) seal(hash []byte, c content) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.keys.Seal(plain, associatedData(hash))
+	return s.keys.Seal(plain, SessionPlace(hash))
 }
 
 func (s sessions) unseal(record SessionRecord) (content, error) {
-	plain, err := s.keys.Unseal(record.Sealed, associatedData(record.Hash))
+	plain, err := s.keys.Unseal(record.Sealed, SessionPlace(record.Hash))
 	if err != nil {
 		return content{}, fmt.Errorf("the content of a portal session: %w", err)
 	}

@@ -1,0 +1,4 @@
+-- +goose Up
+
+-- Which key of the keys file the hash of an app password is under; 0 where that was not noted.
+ALTER TABLE app_passwords ADD COLUMN hash_key INTEGER NOT NULL DEFAULT 0;
