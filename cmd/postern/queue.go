@@ -27,9 +27,7 @@ These commands work on the store, whether the gateway runs or not; a running one
 	}, newQueueList(), newQueueShow(),
 		newQueueOrder("retry ID...", "Try waiting messages at once", "", "will be tried", (*gateway.Admin).RetryQueued),
 		newQueueHold(),
-		newQueueOrder("release ID...", "Let messages go that are held",
-			`Lets messages go that are held or barred. One whose app password was revoked goes, too; one whose login is locked or gone
-stays until that has changed.`, "released", (*gateway.Admin).ReleaseQueued),
+		newQueueRelease(),
 		newQueueOrder("drop ID...", "Remove messages for good; nobody is told", "", "dropped", (*gateway.Admin).DropQueued))
 }
 
@@ -191,6 +189,42 @@ func newQueueHold() *cobra.Command {
 			return a.HoldQueued(c, id, reason)
 		})
 	c.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at the queue")
+	return c
+}
+
+func newQueueRelease() *cobra.Command {
+	c := newQueueOrder("release ID...", "Let messages go that are held",
+		`Lets messages go that are held or barred. One whose app password was revoked goes, too; one whose login is locked or gone
+stays until that has changed.
+
+--restored lets all go that are held since the store was restored from a backup, but for those that the audit log has as sent. What
+was sent between the backup and the loss of the store arrives twice.`, "released", (*gateway.Admin).ReleaseQueued)
+	restored := c.Flags().Bool("restored", false, "all that are held since the store was restored")
+	path := c.Flags().Lookup("config")
+	byID, byIDArgs := c.RunE, c.Args
+	c.Args = func(c *cobra.Command, args []string) error {
+		if *restored && len(args) == 0 {
+			return nil
+		}
+		return byIDArgs(c, args)
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !*restored {
+			return byID(c, args)
+		}
+		at := path.Value.String()
+		return administer(&at, func(c *cobra.Command, _ []string, admin *gateway.Admin) error {
+			n, left, err := admin.ReleaseRestored(c.Context())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "released: %d\n", n)
+			if left > 0 {
+				fmt.Fprintf(c.OutOrStdout(), "%d are held still, since the audit log has them as sent: postern queue drop removes them\n", left)
+			}
+			return nil
+		})(c, args)
+	}
 	return c
 }
 

@@ -8,6 +8,6 @@ func Catalogue() []Event {
 		AccountRechecked{}, EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
 		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, FactorEnrolled{}, FactorRenamed{}, FactorRemoved{},
 		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, LogRotated{}, LogContinued{}, LogPruned{}, GatewayStarted{}, GatewayStopped{},
-		ConfigurationChanged{}, ConfigurationRefused{}, LockdownBegun{}, LockdownLifted{}, TokensForgotten{}, KeysRotated{}, KeysResealed{}, KeysRetired{},
+		ConfigurationChanged{}, ConfigurationRefused{}, LockdownBegun{}, LockdownLifted{}, TokensForgotten{}, KeysRotated{}, KeysResealed{}, KeysRetired{}, BackupMade{}, RestoredReleased{},
 	}
 }

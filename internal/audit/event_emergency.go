@@ -62,3 +62,21 @@ func (KeysRetired) Kind() string  { return "keys-retired" }
 func (KeysRotated) Privileged() bool  { return true }
 func (KeysResealed) Privileged() bool { return true }
 func (KeysRetired) Privileged() bool  { return true }
+
+// BackupMade: somebody makes a copy of the store.
+type BackupMade struct {
+	File string `json:"file"` // its name, without folders
+	By   string `json:"by"`
+}
+
+// RestoredReleased: messages that came with a restored store, and may have been sent since its backup, are let go.
+type RestoredReleased struct {
+	Messages int    `json:"messages"`
+	By       string `json:"by"`
+}
+
+func (BackupMade) Kind() string       { return "backup-made" }
+func (RestoredReleased) Kind() string { return "restored-released" }
+
+func (BackupMade) Privileged() bool       { return true }
+func (RestoredReleased) Privileged() bool { return true }

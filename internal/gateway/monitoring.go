@@ -139,6 +139,9 @@ func (g *Gateway) notes(ctx context.Context) map[string]string {
 	if refused, _ := g.refused.Load().(string); refused != "" {
 		notes["configuration"] = "the file is not taken up, the one before it goes on: " + strings.ReplaceAll(refused, "\n", "; ")
 	}
+	if note := restoredNote(ctx, g.state.Store); note != "" {
+		notes["restored"] = note
+	}
 	all, err := g.state.Store.Lockdowns(ctx)
 	if err != nil || len(all) == 0 {
 		return notes // a store that cannot be read is one of the checks

@@ -18,7 +18,7 @@ import (
 var allowed = map[string][]string{
 	"cmd/postern": {"auth/apppassword", "auth/factor", "auth/token", "certs", "internal/audit", "internal/audit/export", "internal/config", "internal/diagnosis", "internal/gateway", "internal/preflight", "internal/queue", "internal/setup", "internal/sim", "internal/terminal"},
 
-	"internal/gateway": {"auth", "auth/apppassword", "auth/factor", "auth/token", "certs", "imapproxy", "internal/audit", "internal/audit/syslog", "internal/config",
+	"internal/gateway": {"auth", "auth/apppassword", "auth/factor", "auth/token", "certs", "imapproxy", "internal/audit", "internal/audit/syslog", "internal/backup", "internal/config",
 		"internal/front", "internal/keys", "internal/metrics", "internal/preflight", "internal/queue", "internal/relay", "internal/secret", "internal/session", "internal/store", "internal/throttle", "internal/web", "smtpproxy"},
 
 	// It tries what a gateway does, with the gateway's own dialogues.
@@ -44,6 +44,7 @@ var allowed = map[string][]string{
 	"internal/audit":        {"internal/terminal"},
 	"internal/audit/export": {"internal/audit", "internal/terminal"},
 	"internal/audit/syslog": {"internal/audit"},
+	"internal/backup":       {},
 	// A real browser, for tests alone.
 	"internal/chromium":  {},
 	"internal/config":    {"internal/secret"},

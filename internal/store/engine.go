@@ -11,6 +11,8 @@ import (
 
 	"postern/internal/keys"
 	"postern/internal/secret"
+
+	"github.com/pressly/goose/v3"
 )
 
 // engine is what one database does in its own way. Everything else in this package is the same for all of them: the SQL
@@ -41,6 +43,10 @@ type engine interface {
 	grouped() bool
 	// turns is how many of those who write tokens may do so at the same time.
 	turns() int
+	// snapshot writes a copy of the database to a new file.
+	snapshot(ctx context.Context, path string) error
+	// withoutKeys runs do on a database that is not open, whosever it is.
+	withoutKeys(ctx context.Context, do func(db *sql.DB, dialect goose.Dialect, engine string) error) error
 	// now is the time that all processes with this database share, as far as they can.
 	now() time.Time
 }

@@ -170,3 +170,16 @@ func (e *postgres) serialise(ctx context.Context, tx *sql.Tx, what ...string) er
 
 // pointRead gives the context as it is: a server may hang.
 func (e *postgres) pointRead(ctx context.Context) (context.Context, error) { return ctx, ctx.Err() }
+
+// snapshot is the server's own to make.
+func (e *postgres) snapshot(context.Context, string) error {
+	return fmt.Errorf("PostgreSQL makes copies itself: pg_dump --format=custom --host=%s --port=%d --username=%s --file=postern.dump %s, or pg_basebackup for the whole server; after pg_restore, and before any gateway starts: postern restore --mark",
+		e.config.Host, e.config.Port, e.config.User, e.config.Database)
+}
+
+// withoutKeys opens the database.
+func (e *postgres) withoutKeys(_ context.Context, do func(*sql.DB, goose.Dialect, string) error) (err error) {
+	db := openPostgres(e.config, nil)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return do(db, goose.DialectPostgres, "postgres")
+}

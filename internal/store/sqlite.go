@@ -181,3 +181,40 @@ func (e *sqlite) unsynced(ctx context.Context, do func(*sql.Conn) error) (err er
 	}()
 	return do(conn)
 }
+
+// snapshot writes a copy as it is when the writing begins (VACUUM INTO), from a connection of its own. Writers do not wait for it.
+func (e *sqlite) snapshot(ctx context.Context, path string) (err error) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s", fs.ErrExist, path)
+	}
+	if err := createPrivate(path); err != nil { // SQLite takes an empty file, which so has the right mode from the start
+		return err
+	}
+	db, err := sql.Open("sqlite", sqliteURI(e.path, sqlitePragmas))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if _, err := db.ExecContext(ctx, `VACUUM INTO ?`, path); err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// withoutKeys opens the file, which must be there.
+func (e *sqlite) withoutKeys(_ context.Context, do func(*sql.DB, goose.Dialect, string) error) (err error) {
+	if !sqliteExists(e.path) {
+		return fmt.Errorf("there is no database at %s", e.path)
+	}
+	db, err := sql.Open("sqlite", sqliteURI(e.path, sqliteWriter))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	return do(db, goose.DialectSQLite3, "sqlite")
+}
