@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,21 +16,24 @@ import (
 )
 
 const (
-	// rootLife and leafLife are how long certificates of an authority last.
-	rootLife = 5 * 365 * 24 * time.Hour
-	leafLife = 365 * 24 * time.Hour
+	// authorityLife and leafLife are how long certificates of an authority last.
+	authorityLife = 5 * 365 * 24 * time.Hour
+	leafLife      = 365 * 24 * time.Hour
 	// skew is how far certificates reach back, for clients whose clock is behind.
 	skew = time.Hour
+	// maxCommonName is the longest common name that X.520 allows (RFC 5280 appendix A, ub-common-name).
+	maxCommonName = 64
 )
 
-// Authority is a private CA that lives in memory: its key is gone with the process. It is safe for concurrent use.
+// Authority is a certification authority in memory. What makes one that lasts is [PrivateCA]. It is safe for concurrent use.
 type Authority struct {
 	now  func() time.Time
 	root *x509.Certificate
-	key  *ecdsa.PrivateKey
+	key  crypto.Signer
 }
 
-// NewAuthority makes an authority with a new key (ECDSA P-256); name is what people see as the issuer.
+// NewAuthority makes an authority with a new key (ECDSA P-256), which is gone with the process; name is what people see as
+// the issuer.
 func NewAuthority(name string) (*Authority, error) { return newAuthority(name, time.Now) }
 
 func newAuthority(name string, now func() time.Time) (*Authority, error) {
@@ -37,30 +41,52 @@ func newAuthority(name string, now func() time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authority %q: %w", name, err)
 	}
-	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             now().Add(-skew),
-		NotAfter:              now().Add(rootLife),
+	template := rootTemplate(pkix.Name{CommonName: name}, now(), authorityLife)
+	a, err := selfSign(template, key, now)
+	if err != nil {
+		return nil, fmt.Errorf("authority %q: %w", name, err)
+	}
+	return a, nil
+}
+
+// rootTemplate is the template of a root certificate.
+func rootTemplate(name pkix.Name, now time.Time, life time.Duration) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:               name,
+		NotBefore:             now.Add(-skew),
+		NotAfter:              now.Add(life),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 		MaxPathLenZero:        true, // RFC 5280 section 4.2.1.9: no CA below this one
 	}
+}
+
+// selfSign makes an authority of a template and a key.
+func selfSign(template *x509.Certificate, key crypto.Signer, now func() time.Time) (*Authority, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("authority %q: %w", name, err)
+		return nil, err
 	}
 	root, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("authority %q: %w", name, err)
+		return nil, err
 	}
 	return &Authority{now: now, root: root, key: key}, nil
 }
 
 // RootPEM gives the root certificate for clients that take a CA file.
-func (a *Authority) RootPEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
-}
+func (a *Authority) RootPEM() []byte { return certificatePEM(a.root.Raw) }
+
+// Root gives the root certificate.
+func (a *Authority) Root() *x509.Certificate { return a.root }
+
+// Info describes the root certificate.
+func (a *Authority) Info() Info { return Describe(a.root, authoritySource{}) }
+
+type authoritySource struct{}
+
+func (authoritySource) String() string { return "private CA" }
 
 // Roots gives a pool that holds the root certificate alone.
 func (a *Authority) Roots() *x509.CertPool {
@@ -75,7 +101,10 @@ func (a *Authority) Issue(hosts ...string) (certificate tls.Certificate, certPEM
 	if len(hosts) == 0 {
 		return tls.Certificate{}, nil, nil, errors.New("issuing a certificate: no host is named")
 	}
-	certPEM, keyPEM, err = a.sign(a.leaf(hosts))
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err == nil {
+		certPEM, keyPEM, err = a.sign(a.leaf(hosts), key)
+	}
 	if err == nil {
 		certificate, err = tls.X509KeyPair(certPEM, keyPEM)
 	}
@@ -85,34 +114,42 @@ func (a *Authority) Issue(hosts ...string) (certificate tls.Certificate, certPEM
 	return certificate, certPEM, keyPEM, nil
 }
 
-// sign makes a key and the certificate for it.
-func (a *Authority) sign(template *x509.Certificate) (certPEM, keyPEM []byte, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
+// sign makes the certificate for a key.
+func (a *Authority) sign(template *x509.Certificate, key crypto.Signer) (certPEM, keyPEM []byte, err error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, a.root, key.Public(), a.key)
 	if err != nil {
 		return nil, nil, err
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	certPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	keyPEM = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	return certPEM, keyPEM, nil
+	keyPEM, err = privateKeyPEM(key)
+	return certificatePEM(der), keyPEM, err
 }
 
-// leaf is the template of a server certificate.
+func certificatePEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func privateKeyPEM(key crypto.Signer) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// leaf is the template of a server certificate. It does not outlive its root.
 func (a *Authority) leaf(hosts []string) *x509.Certificate {
 	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: hosts[0]},
 		NotBefore:             a.now().Add(-skew),
 		NotAfter:              a.now().Add(leafLife),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
+	}
+	if template.NotAfter.After(a.root.NotAfter) {
+		template.NotAfter = a.root.NotAfter
+	}
+	if len(hosts[0]) <= maxCommonName { // where old devices look for the name
+		template.Subject.CommonName = hosts[0]
 	}
 	for _, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil {

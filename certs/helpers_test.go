@@ -44,10 +44,19 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-// issueTo writes a new certificate for host over the files of pair.
-func issueTo(t *testing.T, a *Authority, pair Pair, host string) tls.Certificate {
+func contents(t *testing.T, path string) []byte {
 	t.Helper()
-	certificate, certPEM, keyPEM, err := a.Issue(host)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// issueTo writes a new certificate for hosts over the files of pair.
+func issueTo(t *testing.T, a *Authority, pair Pair, hosts ...string) tls.Certificate {
+	t.Helper()
+	certificate, certPEM, keyPEM, err := a.Issue(hosts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"testing"
+	"time"
 )
 
 func serverFor(t *testing.T, a *Authority, hosts ...string) *tls.Config {
@@ -140,7 +141,7 @@ func TestI34LegacyTLSMeetsOldDevices(t *testing.T) {
 	ecdsa, rsa := pairIn(t.TempDir(), "ecdsa"), pairIn(t.TempDir(), "rsa")
 	issueTo(t, a, ecdsa, "mail.example")
 	issueRSA(t, a, rsa, "mail.example")
-	store, err := LoadFiles([]Pair{ecdsa, rsa})
+	store, err := loadAt(time.Now, ecdsa, rsa)
 	if err != nil {
 		t.Fatal(err)
 	}

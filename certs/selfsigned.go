@@ -20,8 +20,7 @@ import (
 const selfSignedLife = 10 * 365 * 24 * time.Hour
 
 // EnsureSelfSigned makes a self-signed certificate with an RSA key for a host, in the files of a pair, unless they are
-// there. It is for listeners of [LegacyTLS]: their devices know RSA, few of them verify anything, and the key has to serve
-// nothing else.
+// there: to begin with, until a real one takes its place, and where only the key matters.
 //
 // The key is written first and synced, both with mode 0600, so that a crash leaves no certificate without its key.
 func EnsureSelfSigned(pair Pair, host string) error {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"os"
 	"testing"
+	"time"
 )
 
 // TestI34KeyOfItsOwn: a certificate for old devices is made once, with an RSA key that only the owner can read, and kept.
@@ -16,7 +17,7 @@ func TestI34KeyOfItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store, err := LoadFiles([]Pair{pair})
+	store, err := loadAt(time.Now, pair)
 	if err != nil {
 		t.Fatal(err)
 	}

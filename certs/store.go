@@ -1,107 +1,110 @@
 // Package certs is about the certificates and the TLS of the gateway's connections, towards clients and upstream.
 //
-// A [Store] holds the certificates that listeners show: it reads them from files, chooses one for each handshake, and
-// takes up changed files without a restart. [ServerTLS], [LegacyTLS] and [UpstreamTLS] are the TLS profiles. An [Authority] is a
-// small private CA for the demo and for tests.
+// A [Store] holds the certificates that listeners show. They come from sources: files, [PrivateCA], or ACME (package
+// certs/acme). The store chooses one for each handshake, and takes up new ones without a restart; a source whose new
+// certificate is no good goes on with the one that it had. [ServerTLS], [LegacyTLS] and [UpstreamTLS] are the TLS profiles.
+// An [Authority] is a certification authority in memory, for the demo and for tests.
 //
 // The package accepts and dials no connections and does not know who connects.
 package certs
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Pair is a certificate with its private key, as two files in PEM.
-type Pair struct {
-	// Cert is the path of the chain: the server's own certificate first, then the intermediates.
-	Cert string
-	// Key is the path of the private key, not encrypted.
-	Key string
+// Source is where certificates come from. A store calls its methods one at a time.
+type Source interface {
+	// Refresh looks whether there is a newer certificate, and takes it up if it is good. An error says what is wrong with it;
+	// what the source had before stays.
+	Refresh(ctx context.Context) error
+	// Certificates gives those that can be shown now, with their Leaf; none while there is none yet.
+	Certificates() []*tls.Certificate
+	// Look gives what the source has, without taking it up and without making anything: for who wants to know.
+	Look(ctx context.Context) ([]Info, error)
+	// String names the source for people, such as "file mail.pem".
+	String() string
+}
+
+// Challenger is a source whose authority proves itself the gateway's name by handshakes that ask for a certificate of their
+// own (RFC 8737).
+type Challenger interface {
+	// Challenge gives that certificate; nil where the handshake is an ordinary one or another source's.
+	Challenge(hello *tls.ClientHelloInfo) *tls.Certificate
+}
+
+// Config says what a store shows.
+type Config struct {
+	// Domain is the name for clients that ask for none, or for one that no certificate has. Empty means that they get the
+	// first certificate.
+	Domain  string
+	Sources []Source // one at least
 }
 
 // Store is a set of certificates for listeners. It is safe for concurrent use.
 type Store struct {
-	now   func() time.Time
-	pairs []Pair
+	domain  string
+	sources []Source
 
 	reloading sync.Mutex
-	loaded    []loaded // one for each of pairs; guarded by reloading
+	taken     map[*tls.Certificate]bool // those of the last reload; guarded by reloading
 
-	choice atomic.Pointer[[]*tls.Certificate] // in the order of preference; never empty
+	choice atomic.Pointer[[]candidate] // in the order of preference
 }
 
-// loaded is a pair as its files were when it was taken up.
-type loaded struct {
-	certPEM, keyPEM []byte
-	certificate     *tls.Certificate
+// candidate is a certificate with its source.
+type candidate struct {
+	*tls.Certificate
+	source Source
 }
 
-// LoadFiles reads every pair. It fails when any of them cannot be used now, with an error that names the file, and when
-// there is none.
-func LoadFiles(pairs []Pair) (*Store, error) { return loadFiles(pairs, time.Now) }
-
-func loadFiles(pairs []Pair, now func() time.Time) (*Store, error) {
-	if len(pairs) == 0 {
+// Open makes a store of its sources. It fails when one of them has nothing good to show, with an error that says what is
+// wrong, and when there is none.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	if len(c.Sources) == 0 {
 		return nil, errors.New("no certificate is configured: a listener with TLS needs one")
 	}
-	s := &Store{now: now, pairs: slices.Clone(pairs), loaded: make([]loaded, len(pairs))}
-	if _, err := s.Reload(); err != nil {
+	s := &Store{domain: c.Domain, sources: slices.Clone(c.Sources)}
+	if _, err := s.Reload(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Reload reads the files again and takes up the pairs that changed; changed reports whether there were any. A pair that
-// cannot be used keeps what it had, and the error says why; it does not keep the other pairs from being taken up.
-//
-// It is the content that is compared and not the time of change: certificates come by rename, by symbolic link and by
-// clocks that are wrong.
-func (s *Store) Reload() (changed bool, err error) {
+// Reload asks the sources for newer certificates and gives those that were taken up. A source without a good one keeps what
+// it had, and the error says why; it does not keep the others from being taken up.
+func (s *Store) Reload(ctx context.Context) (taken []Info, err error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	var problems []error
-	for i, pair := range s.pairs {
-		fresh, err := pair.read()
-		if err == nil && s.loaded[i].same(fresh) {
-			continue
-		}
-		if err == nil {
-			err = fresh.use(pair, s.now())
-		}
-		if err != nil {
+	var all []candidate
+	now := make(map[*tls.Certificate]bool)
+	for _, source := range s.sources {
+		if err := source.Refresh(ctx); err != nil {
 			problems = append(problems, err)
-			continue
 		}
-		s.loaded[i], changed = fresh, true
-	}
-	if changed {
-		s.choose()
-	}
-	return changed, errors.Join(problems...)
-}
-
-// choose makes the list that handshakes choose from. ECDSA comes before RSA, which costs a sign-in twice the time and is
-// there for clients that know nothing else; apart from that the order of the configuration holds.
-func (s *Store) choose() {
-	var certificates []*tls.Certificate
-	for _, l := range s.loaded {
-		if l.certificate != nil {
-			certificates = append(certificates, l.certificate)
+		for _, c := range source.Certificates() {
+			all = append(all, candidate{c, source})
+			now[c] = true
+			if !s.taken[c] {
+				taken = append(taken, Describe(c.Leaf, source))
+			}
 		}
 	}
-	slices.SortStableFunc(certificates, func(a, b *tls.Certificate) int { return rank(a) - rank(b) })
-	s.choice.Store(&certificates)
+	s.taken = now
+	// ECDSA comes before RSA, which costs a sign-in twice the time and is there for clients that know nothing else; apart
+	// from that the order of the configuration holds.
+	slices.SortStableFunc(all, func(a, b candidate) int { return rank(a.Certificate) - rank(b.Certificate) })
+	s.choice.Store(&all)
+	return taken, errors.Join(problems...)
 }
 
 func rank(c *tls.Certificate) int {
@@ -111,83 +114,95 @@ func rank(c *tls.Certificate) int {
 	return 0
 }
 
+// Certificates gives what the store shows, in the order of preference.
+func (s *Store) Certificates() []Info {
+	var all []Info
+	for _, c := range *s.choice.Load() {
+		all = append(all, Describe(c.Leaf, c.source))
+	}
+	return all
+}
+
 // GetCertificate chooses the certificate for a handshake; it serves as the field of that name in [tls.Config]. It takes
 // the first one that has the name asked for and that the client can verify. A client that names no host, or one that no
-// certificate has, gets the first one that it can verify: devices are often told an address instead of a name, and do
-// not look at the name in the certificate.
+// certificate has, gets one for the domain, and where there is none the first one that it can verify: devices are often
+// told an address instead of a name, and do not look at the name in the certificate.
 func (s *Store) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	certificates := *s.choice.Load()
-	if len(certificates) == 1 {
-		return certificates[0], nil
+	if c := s.challenge(hello); c != nil {
+		return c, nil
 	}
-	nameless := *hello
-	nameless.ServerName = ""
-	for _, asked := range []*tls.ClientHelloInfo{hello, &nameless} {
+	certificates := *s.choice.Load()
+	if len(certificates) == 0 {
+		return nil, fmt.Errorf("there is no certificate yet from %s", s.sourceNames())
+	}
+	asked, domain, nameless := *hello, *hello, *hello
+	asked.ServerName = strings.TrimSuffix(hello.ServerName, ".")
+	domain.ServerName, nameless.ServerName = s.domain, ""
+	for _, wish := range []*tls.ClientHelloInfo{&asked, &domain, &nameless} {
+		if wish != &nameless && wish.ServerName == "" {
+			continue
+		}
 		for _, c := range certificates {
-			if asked.SupportsCertificate(c) == nil {
-				return c, nil
+			if wish.SupportsCertificate(c.Certificate) == nil {
+				return c.Certificate, nil
 			}
 		}
 	}
-	return certificates[0], nil // the handshake fails, and says why better than this package could
+	return certificates[0].Certificate, nil // the handshake fails, and says why better than this package could
 }
 
-// Watch calls [Store.Reload] at every tick until ctx ends. report hears of each reload that changed something or failed,
-// but of the same failure once only.
-func (s *Store) Watch(ctx context.Context, ticks <-chan time.Time, report func(changed bool, err error)) {
-	told := ""
+// challenge gives the certificate that an authority asks for, if that is who connects.
+func (s *Store) challenge(hello *tls.ClientHelloInfo) *tls.Certificate {
+	if !slices.Equal(hello.SupportedProtos, []string{ChallengeProtocol}) {
+		return nil
+	}
+	for _, source := range s.sources {
+		if challenger, ok := source.(Challenger); ok {
+			if c := challenger.Challenge(hello); c != nil {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// ChallengeProtocol is the ALPN protocol of an authority that proves a name by a handshake (RFC 8737 section 6.2).
+const ChallengeProtocol = "acme-tls/1"
+
+func (s *Store) sourceNames() string {
+	names := make([]string, len(s.sources))
+	for i, source := range s.sources {
+		names[i] = source.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// Watch calls [Store.Reload] at every tick until ctx ends. report hears of each reload that took something up or failed, but
+// of the same failure once only, and of none that has passed by the next tick: a certificate and its key come one after the
+// other, and between the two they do not match.
+func (s *Store) Watch(ctx context.Context, ticks <-chan time.Time, report func(taken []Info, err error)) {
+	told, before := "", ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticks:
 		}
-		changed, err := s.Reload()
+		taken, err := s.Reload(ctx)
 		text := ""
 		if err != nil {
 			text = err.Error()
 		}
-		if changed || text != "" && text != told {
-			report(changed, err)
+		lasting := text != "" && text == before
+		if !lasting {
+			err = nil
 		}
-		told = text
+		if len(taken) > 0 || lasting && text != told {
+			report(taken, err)
+		}
+		if text == "" || lasting {
+			told = text
+		}
+		before = text
 	}
-}
-
-// read reads the files of a pair.
-func (p Pair) read() (loaded, error) {
-	certPEM, err := os.ReadFile(p.Cert)
-	if err != nil {
-		return loaded{}, fmt.Errorf("reading a certificate: %w", err)
-	}
-	keyPEM, err := os.ReadFile(p.Key)
-	if err != nil {
-		return loaded{}, fmt.Errorf("reading the key of a certificate: %w", err)
-	}
-	return loaded{certPEM: certPEM, keyPEM: keyPEM}, nil
-}
-
-// same reports whether two readings brought the same content.
-func (l loaded) same(m loaded) bool {
-	return l.certificate != nil && bytes.Equal(l.certPEM, m.certPEM) && bytes.Equal(l.keyPEM, m.keyPEM)
-}
-
-// use makes the certificate of what was read, if it can be shown to clients now.
-func (l *loaded) use(p Pair, now time.Time) error {
-	if block, _ := pem.Decode(l.keyPEM); block != nil && (block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "") {
-		return fmt.Errorf("key %q: it is encrypted with a passphrase: decrypt it, for example with openssl pkey", p.Key)
-	}
-	c, err := tls.X509KeyPair(l.certPEM, l.keyPEM)
-	if err != nil {
-		return fmt.Errorf("certificate %q with key %q: %w", p.Cert, p.Key, err)
-	}
-	const day = "2006-01-02 15:04 MST"
-	switch leaf := c.Leaf; {
-	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("certificate %q: it is not valid before %s: check the clock of this machine", p.Cert, leaf.NotBefore.Format(day))
-	case now.After(leaf.NotAfter):
-		return fmt.Errorf("certificate %q: it expired on %s: renew it", p.Cert, leaf.NotAfter.Format(day))
-	}
-	l.certificate = &c
-	return nil
 }

@@ -5,22 +5,35 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func load(t *testing.T, pairs ...Pair) *Store {
 	t.Helper()
-	s, err := LoadFiles(pairs)
+	s, err := loadAt(time.Now, pairs...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// loadAt opens a store of pairs for the domain mail.example.
+func loadAt(now func() time.Time, pairs ...Pair) (*Store, error) {
+	c := Config{Domain: "mail.example"}
+	for _, pair := range pairs {
+		c.Sources = append(c.Sources, newFiles(pair, c.Domain, now))
+	}
+	return Open(context.Background(), c)
 }
 
 // shown gives the first name of the certificate that a client gets which asks for host.
@@ -40,7 +53,7 @@ func shownTo(t *testing.T, s *Store, client *tls.Config) string {
 	return leaf.PublicKeyAlgorithm.String() + " " + leaf.DNSNames[0]
 }
 
-func TestLoadFilesNamesWhatIsWrong(t *testing.T) {
+func TestOpenNamesWhatIsWrong(t *testing.T) {
 	folder := t.TempDir()
 	a := authority(t)
 	good, other := pairIn(folder, "good"), pairIn(folder, "other")
@@ -70,7 +83,7 @@ func TestLoadFilesNamesWhatIsWrong(t *testing.T) {
 		"two of three":        {[]Pair{old, good, early}, []string{old.Cert, early.Cert}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := LoadFiles(test.pairs)
+			_, err := loadAt(time.Now, test.pairs...)
 			if err == nil {
 				t.Fatal("got no error")
 			}
@@ -86,16 +99,20 @@ func TestLoadFilesNamesWhatIsWrong(t *testing.T) {
 func TestCertificateIsChosenByName(t *testing.T) {
 	folder := t.TempDir()
 	a := authority(t)
-	mail, smtp := pairIn(folder, "mail"), pairIn(folder, "smtp")
+	mail, smtp, wild := pairIn(folder, "mail"), pairIn(folder, "smtp"), pairIn(folder, "wild")
 	issueTo(t, a, mail, "mail.example")
 	issueTo(t, a, smtp, "smtp.example")
-	s := load(t, mail, smtp)
+	issueTo(t, a, wild, "*.wild.example")
+	s := load(t, wild, smtp, mail) // the domain is the last one
 	for asked, want := range map[string]string{
-		"mail.example":    "ECDSA mail.example",
-		"smtp.example":    "ECDSA smtp.example",
-		"SMTP.example":    "ECDSA smtp.example",
-		"unknown.example": "ECDSA mail.example",
-		"":                "ECDSA mail.example",
+		"mail.example":     "ECDSA mail.example",
+		"smtp.example":     "ECDSA smtp.example",
+		"SMTP.example":     "ECDSA smtp.example",
+		"mail.example.":    "ECDSA mail.example",
+		"unknown.example":  "ECDSA mail.example",
+		"":                 "ECDSA mail.example",
+		"a.wild.example":   "ECDSA *.wild.example",
+		"a.b.wild.example": "ECDSA mail.example",
 	} {
 		if got := shown(t, s, asked); got != want {
 			t.Errorf("asked for %q: got %s, want %s", asked, got, want)
@@ -128,6 +145,16 @@ func TestCertificateIsOneThatTheClientCanVerify(t *testing.T) {
 	}
 }
 
+// reload gives the sources of what was taken up, and the error.
+func reload(t *testing.T, s *Store) (taken []string, err error) {
+	t.Helper()
+	infos, err := s.Reload(t.Context())
+	for _, i := range infos {
+		taken = append(taken, i.Source)
+	}
+	return taken, err
+}
+
 func TestReloadTakesUpWhatIsGoodAndKeepsTheRest(t *testing.T) {
 	folder := t.TempDir()
 	a := authority(t)
@@ -136,17 +163,17 @@ func TestReloadTakesUpWhatIsGoodAndKeepsTheRest(t *testing.T) {
 	issueTo(t, a, two, "two.example")
 	s := load(t, one, two)
 
-	if changed, err := s.Reload(); changed || err != nil {
-		t.Fatalf("nothing changed: got %v, %v", changed, err)
+	if taken, err := reload(t, s); taken != nil || err != nil {
+		t.Fatalf("nothing changed: got %v, %v", taken, err)
 	}
 
 	write(t, one.Cert, []byte("half a cert"))
-	issueTo(t, a, two, "new.example")
-	changed, err := s.Reload()
-	if !changed || err == nil || !strings.Contains(err.Error(), one.Cert) || strings.Contains(err.Error(), two.Cert) {
-		t.Errorf("got %v, %v; want a change, and an error about %s alone", changed, err, one.Cert)
+	issueTo(t, a, two, "two.example", "new.example")
+	taken, err := reload(t, s)
+	if !slices.Equal(taken, []string{"file " + two.Cert}) || err == nil || !strings.Contains(err.Error(), one.Cert) || strings.Contains(err.Error(), two.Cert) {
+		t.Errorf("got %v, %v; want %s, and an error about %s alone", taken, err, two.Cert, one.Cert)
 	}
-	for asked, want := range map[string]string{"one.example": "ECDSA one.example", "new.example": "ECDSA new.example"} {
+	for asked, want := range map[string]string{"one.example": "ECDSA one.example", "new.example": "ECDSA two.example"} {
 		if got := shown(t, s, asked); got != want {
 			t.Errorf("asked for %s: got %s, want %s", asked, got, want)
 		}
@@ -155,70 +182,183 @@ func TestReloadTakesUpWhatIsGoodAndKeepsTheRest(t *testing.T) {
 	if err := os.Remove(one.Cert); err != nil {
 		t.Fatal(err)
 	}
-	if changed, err := s.Reload(); changed || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a certificate was removed: got %v, %v; want no change and an error about the file", changed, err)
+	if taken, err := reload(t, s); taken != nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a certificate was removed: got %v, %v; want no change and an error about the file", taken, err)
 	}
-	issueTo(t, a, one, "one.again.example")
-	if changed, err := s.Reload(); !changed || err != nil {
-		t.Errorf("the certificate is back: got %v, %v; want a change", changed, err)
+	issueTo(t, a, one, "again.example", "one.example")
+	if taken, err := reload(t, s); len(taken) != 1 || err != nil {
+		t.Errorf("the certificate is back: got %v, %v; want a change", taken, err)
 	}
-	if got, want := shown(t, s, "one.again.example"), "ECDSA one.again.example"; got != want {
+	if got, want := shown(t, s, "one.example"), "ECDSA again.example"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestI35ABadCertificateChangesNothing: whatever is put into the place of a good certificate, the good one goes on, and the
+// error names the file and what is wrong with it (threat model I-35).
+func TestI35ABadCertificateChangesNothing(t *testing.T) {
+	a := authority(t)
+	stranger := pairIn(t.TempDir(), "stranger")
+	issueTo(t, a, stranger, "mail.example")
+	for name, test := range map[string]struct {
+		replace func(t *testing.T, pair Pair)
+		want    []string
+	}{
+		"expired": {func(t *testing.T, p Pair) {
+			issueTo(t, authorityAt(t, time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)), p, "mail.example")
+		}, []string{"cert", "expired on 2020-12-31"}},
+		"not yet valid": {func(t *testing.T, p Pair) {
+			issueTo(t, authorityAt(t, time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)), p, "mail.example")
+		}, []string{"cert", "not valid before 2199-12-31"}},
+		"another's key": {func(t *testing.T, p Pair) { write(t, p.Key, contents(t, stranger.Key)) }, []string{"key", "does not match"}},
+		"not the domain": {func(t *testing.T, p Pair) { issueTo(t, a, p, "two.example", "other.example") },
+			[]string{"cert", "two.example, other.example", "not for mail.example"}},
+		"open key": {func(t *testing.T, p Pair) {
+			issueTo(t, a, p, "mail.example")
+			if err := os.Chmod(p.Key, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"key", "chmod 0600"}},
+		"cut off": {func(t *testing.T, p Pair) { write(t, p.Cert, contents(t, p.Cert)[:100]) }, []string{"cert", "PEM"}},
+		"gone":    {func(t *testing.T, p Pair) { _ = os.Remove(p.Key) }, []string{"key", "no such file"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pair := pairIn(t.TempDir(), "mail")
+			issueTo(t, a, pair, "mail.example", "two.example")
+			s := load(t, pair)
+			before := s.Certificates()
+			test.replace(t, pair)
+			taken, err := reload(t, s)
+			if taken != nil || err == nil {
+				t.Fatalf("got %v, %v; want an error alone", taken, err)
+			}
+			for _, want := range test.want {
+				want = strings.NewReplacer("cert", pair.Cert, "key", pair.Key).Replace(want)
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got %q, want it to contain %q", err, want)
+				}
+			}
+			if diff := cmp.Diff(before, s.Certificates()); diff != "" {
+				t.Errorf("what is shown changed (-want +got):\n%s", diff)
+			}
+			if got, want := shown(t, s, "mail.example"), "ECDSA mail.example"; got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestACertificateForOtherNamesIsNotTheNextOne(t *testing.T) {
+	pair := pairIn(t.TempDir(), "smtp")
+	a := authority(t)
+	issueTo(t, a, pair, "smtp.example")
+	s := load(t, pair)
+	issueTo(t, a, pair, "shop.example")
+	if _, err := reload(t, s); err == nil || !strings.Contains(err.Error(), "shop.example") || !strings.Contains(err.Error(), "smtp.example") {
+		t.Errorf("got %v, want an error with both names", err)
+	}
+	if _, err := loadAt(time.Now, pair); err != nil {
+		t.Errorf("after a restart: %v", err)
+	}
+}
+
+// Certbot and Kubernetes put a symbolic link in the place of another: /etc/letsencrypt/live/NAME/…, and ..data.
+func TestReloadFollowsSymbolicLinks(t *testing.T) {
+	folder := t.TempDir()
+	a := authority(t)
+	for _, version := range []string{"v1", "v2"} {
+		if err := os.Mkdir(filepath.Join(folder, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		issueTo(t, a, pairIn(filepath.Join(folder, version), "tls"), "mail.example", version)
+	}
+	point := func(version string) {
+		t.Helper()
+		next := filepath.Join(folder, "..data_tmp")
+		if err := errors.Join(os.Symlink(version, next), os.Rename(next, filepath.Join(folder, "..data"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	point("v1")
+	pair := pairIn(folder, "tls")
+	for _, path := range []string{pair.Cert, pair.Key} {
+		if err := os.Symlink(filepath.Join("..data", filepath.Base(path)), path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := load(t, pair)
+	point("v2")
+	if taken, err := reload(t, s); len(taken) != 1 || err != nil {
+		t.Fatalf("got %v, %v; want the other certificate", taken, err)
+	}
+	if got := s.Certificates()[0].Names; !slices.Contains(got, "v2") {
+		t.Errorf("got a certificate for %v", got)
 	}
 }
 
 func TestReloadTakesUpACertificateOnceItIsValid(t *testing.T) {
 	pair := pairIn(t.TempDir(), "mail")
 	now := time.Now()
-	issueTo(t, authority(t), pair, "old.example")
-	s, err := loadFiles([]Pair{pair}, func() time.Time { return now })
+	issueTo(t, authority(t), pair, "mail.example")
+	s, err := loadAt(func() time.Time { return now }, pair)
 	if err != nil {
 		t.Fatal(err)
 	}
-	issueTo(t, authorityAt(t, now.Add(48*time.Hour)), pair, "new.example")
-	if changed, err := s.Reload(); changed || err == nil {
-		t.Errorf("too early: got %v, %v; want an error", changed, err)
+	issueTo(t, authorityAt(t, now.Add(48*time.Hour)), pair, "mail.example")
+	if taken, err := reload(t, s); taken != nil || err == nil {
+		t.Errorf("too early: got %v, %v; want an error", taken, err)
 	}
 	now = now.Add(48 * time.Hour)
-	if changed, err := s.Reload(); !changed || err != nil {
-		t.Errorf("in time: got %v, %v; want a change", changed, err)
+	if taken, err := reload(t, s); len(taken) != 1 || err != nil {
+		t.Errorf("in time: got %v, %v; want a change", taken, err)
 	}
 }
 
-func TestWatchReportsEachThingOnce(t *testing.T) {
-	folder := t.TempDir()
-	a := authority(t)
-	pair := pairIn(folder, "mail")
-	issueTo(t, a, pair, "mail.example")
-	s := load(t, pair)
+// scripted is a source that fails as it is told.
+type scripted struct {
+	errs        []error // one for each time that it is asked
+	certificate *tls.Certificate
+	fresh       map[int]*tls.Certificate // asked for the nth time → what it has then
+	asked       int
+}
 
-	var reports []string
+func (s *scripted) Refresh(context.Context) error {
+	if c := s.fresh[s.asked]; c != nil {
+		s.certificate = c
+	}
+	s.asked++
+	return s.errs[s.asked-1]
+}
+
+func (s *scripted) Certificates() []*tls.Certificate     { return []*tls.Certificate{s.certificate} }
+func (s *scripted) Look(context.Context) ([]Info, error) { return nil, nil }
+func (s *scripted) String() string                       { return "script" }
+
+// A failure is told once, and one that has passed by the next look is not: between a new certificate and its key, the two
+// do not match.
+func TestWatchReportsEachThingOnce(t *testing.T) {
+	a := authority(t)
+	one, two := issueTo(t, a, pairIn(t.TempDir(), "one"), "one.example"), issueTo(t, a, pairIn(t.TempDir(), "two"), "two.example")
+	half, bad, worse := errors.New("half"), errors.New("bad"), errors.New("worse")
+	source := &scripted{certificate: &one, errs: []error{nil, nil, half, nil, bad, bad, bad, worse, worse, nil, bad, bad},
+		fresh: map[int]*tls.Certificate{3: &two}}
+	s, err := Open(t.Context(), Config{Sources: []Source{source}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	ticks, done := make(chan time.Time), make(chan struct{})
+	var reports []string
 	go func() {
 		defer close(done)
-		s.Watch(ctx, ticks, func(changed bool, err error) {
-			if err != nil {
-				reports = append(reports, "failed")
-			} else if changed {
-				reports = append(reports, "changed")
-			}
-		})
+		s.Watch(ctx, ticks, func(taken []Info, err error) { reports = append(reports, fmt.Sprint(len(taken), " ", err)) })
 	}()
-	// The watcher takes a tick only when it is done with the one before, so that two ticks mean one whole look.
-	look := func() { ticks <- time.Time{}; ticks <- time.Time{} }
-
-	look()
-	write(t, pair.Cert, []byte("bad"))
-	look()
-	look()
-	issueTo(t, a, pair, "new.example")
-	look()
-	write(t, pair.Cert, []byte("bad"))
-	look()
+	for range len(source.errs) - 1 {
+		ticks <- time.Time{}
+	}
 	stop()
 	<-done
-	if got, want := strings.Join(reports, " "), "failed changed failed"; got != want {
+	if got, want := strings.Join(reports, "; "), "1 <nil>; 0 bad; 0 worse; 0 bad"; got != want {
 		t.Errorf("got reports %q, want %q", got, want)
 	}
 }
@@ -244,7 +384,7 @@ func TestReloadUnderHandshakes(t *testing.T) {
 	}
 	for range 40 {
 		issueTo(t, a, one, "mail.example")
-		if _, err := s.Reload(); err != nil {
+		if _, err := s.Reload(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}

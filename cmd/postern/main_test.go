@@ -22,7 +22,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, certificate, key, err := authority.Issue("localhost")
+	_, certificate, key, err := authority.Issue("mail.contoso.com", "localhost")
 	if err != nil {
 		t.Fatal(err)
 	}

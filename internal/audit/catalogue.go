@@ -9,5 +9,10 @@ func Catalogue() []Event {
 		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, FactorEnrolled{}, FactorRenamed{}, FactorRemoved{},
 		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, LogRotated{}, LogContinued{}, LogPruned{}, GatewayStarted{}, GatewayStopped{},
 		ConfigurationChanged{}, ConfigurationRefused{}, LockdownBegun{}, LockdownLifted{}, TokensForgotten{}, KeysRotated{}, KeysResealed{}, KeysRetired{}, BackupMade{}, RestoredReleased{},
+		ConfigurationChanged{}, ConfigurationRefused{}, LockdownBegun{}, LockdownLifted{}, TokensForgotten{},
+		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, CertificateShown{}, CertificateRefused{},
+		CertificateExpiring{}, GatewayStarted{}, GatewayStopped{},
+		CertificateShown{}, CertificateRefused{}, CertificateExpiring{}, PrivateCACreated{},
+		LockdownBegun{}, LockdownLifted{}, TokensForgotten{},
 	}
 }

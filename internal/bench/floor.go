@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
@@ -16,7 +17,8 @@ import (
 // runFloor is the Go floor: the least that a gateway can do. It accepts TLS, reads a LOGIN, dials TLS, signs in by XOAUTH2
 // with a constant token, and copies both ways. No policy, no store, no audit, no probe, no resumption.
 func runFloor() error {
-	store, err := certs.LoadFiles([]certs.Pair{{Cert: os.Args[1], Key: os.Args[2]}})
+	files := certs.Files(certs.Pair{Cert: os.Args[1], Key: os.Args[2]}, "")
+	store, err := certs.Open(context.Background(), certs.Config{Sources: []certs.Source{files}})
 	if err != nil {
 		return err
 	}

@@ -48,18 +48,6 @@ type ConnectionLimits struct {
 	BeforeSignIn int `yaml:"connections_before_sign_in,omitempty" jsonschema_description:"Of these, how many that have not signed in. One more takes the place of the oldest of the address that has most. Default half of connections."`
 }
 
-// Certificate is where a certificate comes from.
-type Certificate struct {
-	Files     *CertificateFiles `yaml:"files" jsonschema_description:"A certificate in files. They are read again when they change."`
-	LegacyTLS bool              `yaml:"legacy_tls,omitempty" jsonschema_description:"For listeners with legacy_tls, and for them alone. Its key must be its own; RSA is what old devices know. Without any, a self-signed one is made beside keys_file."`
-}
-
-// CertificateFiles are a certificate chain and its key in PEM.
-type CertificateFiles struct {
-	Cert string `yaml:"cert" jsonschema_description:"The certificate in PEM, the chain behind it."`
-	Key  string `yaml:"key" jsonschema_description:"The private key in PEM. Others may not be able to read the file."`
-}
-
 // TLSMode says how a listener protects its connections.
 type TLSMode string
 

@@ -34,8 +34,13 @@ func gallery(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mail.contoso.com"}, NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.NotAfter = time.Date(2020, 12, 31, 0, 0, 0, 0, time.UTC)
+	expired, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +53,9 @@ func gallery(t testing.TB) string {
 		"mail.pem": certificate, "ca.pem": certificate, "broken.pem": []byte("no certificate"),
 		"mail.key":   pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 		"app.pem":    certificate,
+		"old.pem":    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: expired}),
 		"legacy.pem": legacyPair()[0], "legacy.key": legacyPair()[1],
+		"tsig.key":   []byte("c2VjcmV0a2V5MTIz\n"),
 		"app.secret": []byte("s3cr3t-of-the-app\n"), "empty.secret": nil, "open.secret": []byte("s3cr3t"), "open.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
@@ -260,7 +267,7 @@ func TestParseDuration(t *testing.T) {
 }
 
 // described are the types whose settings the schema and docs/configuration.md describe.
-var described = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](),
+var described = []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[ConnectionLimits](), reflect.TypeFor[Certificate](), reflect.TypeFor[CertificateFiles](), reflect.TypeFor[PrivateCA](), reflect.TypeFor[ACME](), reflect.TypeFor[ACMEDNS](), reflect.TypeFor[ExternalAccount](),
 	reflect.TypeFor[Provider](), reflect.TypeFor[Endpoints](), reflect.TypeFor[Listener](), reflect.TypeFor[Portal](), reflect.TypeFor[Administration](), reflect.TypeFor[Metrics](), reflect.TypeFor[Policy](),
 	reflect.TypeFor[Audit](), reflect.TypeFor[AuditRotate](), reflect.TypeFor[AuditKeep](), reflect.TypeFor[AuditHeads](), reflect.TypeFor[Syslog](),
 	reflect.TypeFor[MFA](), reflect.TypeFor[Passwords](), reflect.TypeFor[Limits](), reflect.TypeFor[IMAP](), reflect.TypeFor[Send](), reflect.TypeFor[User]()}

@@ -84,15 +84,15 @@ func readFirst(sources []secretSource) (secret.Text, error) {
 
 // The messages of what follows do not repeat what the setting says: people paste the secret itself there.
 
-// readSecretFile reads a secret from a file that nobody but its owner and group can read. One line end at its end is
+// readSecretFile reads a secret from a file that others cannot read. One line end at its end is
 // not part of the secret.
 func readSecretFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", fmt.Errorf("the file cannot be read: %w", cause(err))
 	}
-	if info.Mode().Perm()&0o007 != 0 {
-		return "", errors.New("everybody can read the file: run chmod 0600 on it")
+	if err := secret.Exposed(info); err != nil {
+		return "", err
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -12,8 +12,6 @@ var advice = map[string]string{
 	"client_secret":      "secrets are never in the file; put it into a file of mode 0600 and name that with client_secret_file, or use client_secret_env or client_secret_credential",
 	"client_certificate": "name the PEM file with client_certificate_file",
 	"password":           "passwords are never in the file; run postern password issue LOGIN",
-	"acme":               "certificates by ACME arrive with a later version; use files",
-	"private_ca":         "a private CA arrives with a later version; use files",
 }
 
 // unknownKey says what to do about a key that is not a setting.

@@ -168,7 +168,7 @@ func (v *validator) listeners() {
 	}
 	ordinary := func(c Certificate) bool { return !c.LegacyTLS }
 	if len(v.config.Listeners) > 0 && !slices.ContainsFunc(v.config.Certificates, ordinary) {
-		v.wrong("certificates", "there is none; listeners need one at least, such as - files: {cert: mail.pem, key: mail.key}")
+		v.wrong("certificates", "there is none; listeners need one at least: - files: {cert: mail.pem, key: mail.key}, or - private_ca: {}")
 	}
 	addresses := make(map[string]int) // address → index of the listener that has it
 	for i := range v.config.Listeners {

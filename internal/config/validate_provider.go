@@ -100,16 +100,21 @@ func (v *validator) endpoints(path string, e *Endpoints) {
 			v.wrong(path+"."+address.key, "want an https URL")
 		}
 	}
-	if e.CAFile == "" {
+	v.caFile(path+".ca_file", &e.CAFile)
+}
+
+// caFile looks at a file of root certificates, if one is named.
+func (v *validator) caFile(path string, file *string) {
+	if *file == "" {
 		return
 	}
-	e.CAFile = v.absolute(e.CAFile)
-	pem, err := os.ReadFile(e.CAFile)
+	*file = v.absolute(*file)
+	pem, err := os.ReadFile(*file)
 	switch {
 	case err != nil:
-		v.wrong(path+".ca_file", "%v", v.fileError(err))
+		v.wrong(path, "%v", v.fileError(err))
 	case !x509.NewCertPool().AppendCertsFromPEM(pem):
-		v.wrong(path+".ca_file", "%s has no certificate in PEM", v.shown(e.CAFile))
+		v.wrong(path, "%s has no certificate in PEM", v.shown(*file))
 	}
 }
 

@@ -91,9 +91,27 @@ func TestI34OldTLS(t *testing.T) {
 	if !o.audited(t, `"kind":"sign-in"`, `"reason":"legacy-tls"`, `"tls":"TLS 1.0"`) {
 		t.Error("the refusal is not in the audit log")
 	}
-	info, err := os.Stat(filepath.Join(o.folder, "postern.legacy.key"))
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the key of the legacy listener: %v, %v", info, err)
+	o.legacyCertificate(t)
+}
+
+// legacyCertificate holds that the listener for old TLS shows a certificate of the private CA with an RSA key, and that no
+// other listener shows it.
+func (o office) legacyCertificate(t *testing.T) {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "root.pem")
+	exported := start(t, binary(t, program), "certificate", "root", "--out", root, "-c", o.config)
+	<-exported.ended
+	shown := func(address string) string {
+		t.Helper()
+		out, _ := command{path: need(t, "openssl"), args: []string{"s_client", "-connect", address, "-starttls", "smtp", "-tls1_2", "-cipher", "ALL:@SECLEVEL=0",
+			"-CAfile", root, "-verify_return_error", "-verify_hostname", "localhost"}, stdin: "QUIT\n"}.try(t)
+		return out
+	}
+	if out := shown(o.legacy); !strings.Contains(out, "Verification: OK") || !strings.Contains(out, "a:PKEY: rsaEncryption, 2048") {
+		t.Errorf("the listener for old TLS:\n%s", out)
+	}
+	if out := shown(o.Submission); strings.Contains(out, "Verification: OK") {
+		t.Errorf("an ordinary listener shows a certificate of the same authority:\n%s", out)
 	}
 }
 

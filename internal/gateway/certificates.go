@@ -5,33 +5,33 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"postern/certs"
-	"postern/internal/config"
+	"postern/certs/acme"
+	"postern/internal/audit"
+	"postern/internal/metrics"
 )
-
-// certificateCheck is how often certificate files are looked at for changes.
-const certificateCheck = 10 * time.Second
 
 // certificates are those that listeners show. The TLS profiles stay for as long as the gateway runs, so that their session
 // tickets do; a reload puts other certificates behind them. The legacy ones are for TLS below 1.2 and serve nothing else
 // (threat model I-34).
 type certificates struct {
 	ordinary, legacy shown
+	vault            certs.Vault
+	record           func(audit.Event) error
 	log              *slog.Logger
-	ctx              context.Context // ends when files are not to be looked at any more
+	ctx              context.Context    // ends when certificates are not to be looked at any more
+	unmanage         context.CancelFunc // ends the getting of certificates; nil before it began
 	watching         sync.WaitGroup
 }
 
 // shown is what a profile shows.
 type shown struct {
 	store atomic.Pointer[certs.Store] // nil for none
-	stop  context.CancelFunc          // ends the watch over store's files
+	stop  context.CancelFunc          // ends the watch over store
 }
 
 // errNoCertificate cannot be met by a validated configuration.
@@ -46,37 +46,29 @@ func (s *shown) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 	return store.GetCertificate(hello)
 }
 
-// part loads the certificates of the next generation.
+// certificates gives what is shown now.
+func (s *shown) certificates() []certs.Info {
+	if store := s.store.Load(); store != nil {
+		return store.Certificates()
+	}
+	return nil
+}
+
+// part opens the certificates of the next generation.
 func (c *certificates) part(_, next *generation) (change, error) {
-	ordinary, legacy, err := loadCertificates(next.config)
+	sources, err := newCertificateSources(next.config, c.vault, c.record, "gateway", c.log)
+	if err != nil {
+		return change{}, err
+	}
+	ordinary, legacy, err := sources.open(c.ctx, next.config.Domain)
 	if err != nil {
 		return change{}, err
 	}
 	return change{commit: func() {
-		c.show(&c.ordinary, ordinary)
-		c.show(&c.legacy, legacy)
+		c.show(&c.ordinary, ordinary, false)
+		c.show(&c.legacy, legacy, true)
+		c.manage(sources.managers)
 	}}, nil
-}
-
-// loadCertificates loads the certificates of a configuration. For listeners with legacy_tls, one is made where the
-// configuration has none for them; legacy is nil where there are no such listeners.
-func loadCertificates(c *config.Config) (ordinary, legacy *certs.Store, err error) {
-	pairs := make(map[bool][]certs.Pair)
-	for _, certificate := range c.Certificates {
-		pair := certs.Pair{Cert: certificate.Files.Cert, Key: certificate.Files.Key}
-		pairs[certificate.LegacyTLS] = append(pairs[certificate.LegacyTLS], pair)
-	}
-	if len(pairs[true]) == 0 && slices.ContainsFunc(c.Listeners, func(l config.Listener) bool { return l.LegacyTLS }) {
-		made := certs.Pair{Cert: filepath.Join(filepath.Dir(c.KeysFile), "postern.legacy.pem"), Key: filepath.Join(filepath.Dir(c.KeysFile), "postern.legacy.key")}
-		if err := certs.EnsureSelfSigned(made, c.Domain); err != nil {
-			return nil, nil, err
-		}
-		pairs[true] = append(pairs[true], made)
-	}
-	if ordinary, err = certs.LoadFiles(pairs[false]); err == nil && len(pairs[true]) > 0 {
-		legacy, err = certs.LoadFiles(pairs[true])
-	}
-	return ordinary, legacy, err
 }
 
 // profiles gives the TLS profiles of listeners, each with session tickets of its own.
@@ -84,28 +76,49 @@ func (c *certificates) profiles() (ordinary, legacy *tls.Config) {
 	return certs.ServerTLS(c.ordinary.certificate), certs.LegacyTLS(c.legacy.certificate)
 }
 
-// show has a profile show the certificates of a store, nil for none, and takes up changed files of theirs from now on.
-func (c *certificates) show(s *shown, store *certs.Store) {
+// show has a profile show the certificates of a store, nil for none, and looks after them from now on.
+func (c *certificates) show(s *shown, store *certs.Store, legacy bool) {
 	if s.stop != nil {
 		s.stop()
 	}
+	before := s.certificates()
 	ctx, cancel := context.WithCancel(c.ctx)
 	s.stop = cancel
 	s.store.Store(store)
-	if store != nil {
-		c.watching.Go(func() { c.watch(ctx, store) })
+	if store == nil {
+		return
+	}
+	w := &certificateWatch{store: store, legacy: legacy, record: c.record, log: c.log}
+	w.report(slices.DeleteFunc(store.Certificates(), func(i certs.Info) bool {
+		return slices.ContainsFunc(before, func(b certs.Info) bool { return b.SHA256 == i.SHA256 })
+	}), nil)
+	c.watching.Go(func() { w.run(ctx) })
+}
+
+// manage has certificates got from authorities by these managers from now on, and by no others.
+func (c *certificates) manage(managers []*acme.Manager) {
+	if c.unmanage != nil {
+		c.unmanage()
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	c.unmanage = cancel
+	for _, m := range managers {
+		c.watching.Go(func() { m.Run(ctx) })
 	}
 }
 
-func (c *certificates) watch(ctx context.Context, store *certs.Store) {
-	ticker := time.NewTicker(certificateCheck)
-	defer ticker.Stop()
-	store.Watch(ctx, ticker.C, func(changed bool, err error) {
-		if err != nil {
-			c.log.Error("a changed certificate is not used; the one before it goes on", "error", err)
-		}
-		if changed {
-			c.log.Info("certificates reloaded")
-		}
+// figures gives what monitoring sees of the certificates. Two that differ in nothing that it sees are one to it, the one
+// that ends first.
+func (c *certificates) figures() []metrics.Certificate {
+	var all []metrics.Certificate
+	for _, i := range slices.Concat(c.ordinary.certificates(), c.legacy.certificates()) {
+		all = append(all, metrics.Certificate{Source: i.Source, Name: i.Name(), Key: i.Key, NotAfter: i.NotAfter})
+	}
+	slices.SortStableFunc(all, func(a, b metrics.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	seen := make(map[[3]string]bool)
+	return slices.DeleteFunc(all, func(m metrics.Certificate) bool {
+		key := [3]string{m.Source, m.Name, m.Key}
+		defer func() { seen[key] = true }()
+		return seen[key]
 	})
 }

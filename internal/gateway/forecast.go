@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -160,25 +159,6 @@ func (a *Admin) credentialStops(context.Context, time.Time) ([]Stop, error) {
 				Why:    "a secret does not carry the date on which it ends; Entra knows it",
 				Remedy: "az ad app credential list --id " + provider.ClientID + " shows it; put it into client_secret_expires"})
 		}
-	}
-	return stops, nil
-}
-
-// certificateStops looks at the certificates of the listeners.
-func (a *Admin) certificateStops(context.Context, time.Time) ([]Stop, error) {
-	var stops []Stop
-	for _, certificate := range a.config.Certificates {
-		path := certificate.Files.Cert
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		end, err := notAfter(content)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		stops = append(stops, Stop{"gateway-certificate", "certificate " + path, end, "the certificate ends, and clients refuse it",
-			"put a new one into the file; the running gateway takes it up"})
 	}
 	return stops, nil
 }

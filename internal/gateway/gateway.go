@@ -147,7 +147,8 @@ func (g *Gateway) build(ctx context.Context, first *generation) (err error) {
 		return err
 	}
 	g.admission = newAdmission(affordable(first.config.Limits, g.log), g.log, time.Now)
-	g.certificates.ctx, g.certificates.log = dialogues, g.log
+	g.certificates.ctx, g.certificates.log, g.certificates.record = dialogues, g.log, g.state.Audit.Record
+	g.certificates.vault = certificateVault{g.state.Store, g.log}
 	g.listeners.ctx, g.listeners.log = dialogues, g.log
 	g.listeners.service, g.listeners.admission, g.listeners.sessions = g.services(), g.admission, &g.sessions
 	return nil

@@ -25,13 +25,14 @@ type monitoring struct {
 // comes before anything is recorded.
 func (g *Gateway) watchEvents(version string) {
 	g.metrics = metrics.New(metrics.Config{Version: version, Log: g.log, Sources: metrics.Sources{
-		Sessions:  func() map[string]int { return sessionsByProtocol(&g.sessions) },
-		Queue:     g.queueByState,
-		Lockdowns: g.lockdownsByScope,
-		Forecast:  g.forecast,
-		Audit:     g.trail.figures,
-		Ready:     g.readiness,
-		Notes:     g.notes,
+		Sessions:     func() map[string]int { return sessionsByProtocol(&g.sessions) },
+		Queue:        g.queueByState,
+		Lockdowns:    g.lockdownsByScope,
+		Forecast:     g.forecast,
+		Audit:        g.trail.figures,
+		Ready:        g.readiness,
+		Notes:        g.notes,
+		Certificates: func() []metrics.Certificate { return g.certificates.figures() },
 	}})
 	g.state.Audit.Watch(g.metrics.Event)
 }

@@ -77,7 +77,8 @@ func (g *Gateway) openPortal(address string) (*portal, error) {
 	}
 	p := &portal{address: address, raw: raw}
 	settings := certs.ServerTLS(g.certificates.ordinary.certificate)
-	settings.NextProtos = []string{"http/1.1"}
+	// An authority may prove the name here (RFC 8737): it gets a certificate that says so, and not one request answered.
+	settings.NextProtos = []string{"http/1.1", certs.ChallengeProtocol}
 	p.listener = tls.NewListener(&admitted{raw, g.admission, func() []netip.Prefix { return p.shown.Load().networks }}, settings)
 	p.server = newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.shown.Load().ServeHTTP(w, r)

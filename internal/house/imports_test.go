@@ -18,7 +18,7 @@ import (
 var allowed = map[string][]string{
 	"cmd/postern": {"auth/apppassword", "auth/factor", "auth/token", "certs", "internal/audit", "internal/audit/export", "internal/config", "internal/diagnosis", "internal/gateway", "internal/preflight", "internal/queue", "internal/setup", "internal/sim", "internal/terminal"},
 
-	"internal/gateway": {"auth", "auth/apppassword", "auth/factor", "auth/token", "certs", "imapproxy", "internal/audit", "internal/audit/syslog", "internal/backup", "internal/config",
+	"internal/gateway": {"auth", "auth/apppassword", "auth/factor", "auth/token", "certs", "certs/acme", "imapproxy", "internal/audit", "internal/audit/syslog", "internal/backup", "internal/config",
 		"internal/front", "internal/keys", "internal/metrics", "internal/preflight", "internal/queue", "internal/relay", "internal/secret", "internal/session", "internal/store", "internal/throttle", "internal/web", "smtpproxy"},
 
 	// It tries what a gateway does, with the gateway's own dialogues.
@@ -39,7 +39,8 @@ var allowed = map[string][]string{
 	"auth/apppassword": {"internal/secret"},
 	"auth/factor":      {"internal/audit", "internal/secret", "internal/throttle"},
 	"auth/token":       {"internal/audit", "internal/diagnosis", "internal/secret"},
-	"certs":            {},
+	"certs":            {"internal/secret"},
+	"certs/acme":       {"certs", "internal/secret"},
 
 	"internal/audit":        {"internal/terminal"},
 	"internal/audit/export": {"internal/audit", "internal/terminal"},
@@ -91,6 +92,10 @@ var confined = map[string][]string{
 	"github.com/goccy/go-yaml":                                   {"internal/config"},
 	"github.com/prometheus/client_golang":                        {"internal/metrics"},
 	"golang.org/x/mod":                                           {"internal/audit"},
+	"github.com/caddyserver/certmagic":                           {"certs/acme"},
+	"github.com/mholt/acmez":                                     {"certs/acme"},
+	"github.com/miekg/dns":                                       {"certs/acme"},
+	"go.uber.org/zap":                                            {"certs/acme"},
 	"github.com/spf13/cobra":                                     {"cmd/postern"},
 	"github.com/pires/go-proxyproto":                             {"internal/front"},
 	"github.com/emersion/go-imap":                                {"internal/sim/exchange"},

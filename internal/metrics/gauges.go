@@ -21,6 +21,8 @@ type Sources struct {
 	Forecast func(ctx context.Context) ([]Stop, error)
 	// Audit gives how the audit log is kept.
 	Audit func() Audit
+	// Certificates gives the certificates that listeners show.
+	Certificates func() []Certificate
 	// Ready gives each check of the gateway's readiness with what is wrong; nil for what is in order.
 	Ready func(context.Context) map[string]error
 	// Notes gives what somebody who looks at the readiness has to know though clients can be served, by subject.
@@ -46,6 +48,14 @@ type Syslog struct {
 	Missed int64 // lines that were removed before it had them
 }
 
+// Certificate is a certificate that listeners show.
+type Certificate struct {
+	Source   string // where it comes from, such as a file
+	Name     string // the first of its names
+	Key      string // such as ECDSA P-256
+	NotAfter time.Time
+}
+
 const (
 	// forecastAge is how long a forecast serves. It looks at every app password and account, and what it says moves by
 	// the day.
@@ -64,6 +74,8 @@ var (
 		"What has stopped and can be mended, or stops within 30 days, as postern forecast lists it.", []string{"kind"}, nil)
 	nextDesc = prometheus.NewDesc("postern_forecast_next_timestamp_seconds",
 		"When the next of a kind stops, or the first of it did.", []string{"kind"}, nil)
+	certificateDesc = prometheus.NewDesc("postern_certificate_expiry_timestamp_seconds",
+		"When a certificate that listeners show ends.", []string{"source", "name", "key"}, nil)
 )
 
 var (
@@ -103,7 +115,7 @@ type gauges struct {
 
 // Describe is of [prometheus.Collector].
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sessionsDesc, queueDesc, lockdownDesc, stopsDesc, nextDesc, keptDesc, upDesc, behindDesc, missedDesc} {
+	for _, d := range []*prometheus.Desc{sessionsDesc, queueDesc, lockdownDesc, stopsDesc, nextDesc, certificateDesc, keptDesc, upDesc, behindDesc, missedDesc} {
 		out <- d
 	}
 }
@@ -113,12 +125,15 @@ func (g *gauges) Describe(out chan<- *prometheus.Desc) {
 func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
 	defer cancel()
-	gauge := func(d *prometheus.Desc, value float64, label string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, label)
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	g.audit(out)
 	for protocol, n := range g.sources.Sessions() {
 		gauge(sessionsDesc, float64(n), protocol)
+	}
+	for _, c := range g.sources.Certificates() {
+		gauge(certificateDesc, float64(c.NotAfter.Unix()), c.Source, c.Name, c.Key)
 	}
 	for d, source := range map[*prometheus.Desc]func(context.Context) (map[string]int, error){
 		queueDesc: g.sources.Queue, lockdownDesc: g.sources.Lockdowns,

@@ -37,6 +37,9 @@ func (w *world) metrics() *Metrics {
 		Audit:     func() Audit { return Audit{Kept: true, Syslog: &Syslog{Up: true, Behind: 12}} },
 		Forecast:  func(context.Context) ([]Stop, error) { w.forecasts++; return w.stops, w.broken },
 		Ready:     func(context.Context) map[string]error { return maps.Clone(w.checks) },
+		Certificates: func() []Certificate {
+			return []Certificate{{Source: "file mail.pem", Name: "mail.example", Key: "ECDSA P-256", NotAfter: noon}}
+		},
 	}})
 }
 
@@ -92,6 +95,7 @@ func TestCountersFollowTheAuditLog(t *testing.T) {
 		`postern_audit_syslog_missed_lines_total 0`,
 		`postern_lockdown{scope="all"} 1`,
 		`postern_lockdown{scope="login"} 0`,
+		`postern_certificate_expiry_timestamp_seconds{key="ECDSA P-256",name="mail.example",source="file mail.pem"} 1.7955216e+09`,
 	)
 	for _, name := range []string{"alice", "copier-3"} {
 		if strings.Contains(body, name) {

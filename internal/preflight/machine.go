@@ -142,7 +142,7 @@ func (p *Plan) certificate(s *sheet, c config.Certificate) {
 		return
 	}
 	path := c.Files.Cert
-	if _, err := certs.LoadFiles([]certs.Pair{{Cert: path, Key: c.Files.Key}}); err != nil {
+	if _, err := certs.Open(context.Background(), certs.Config{Sources: []certs.Source{certs.Files(certs.Pair{Cert: path, Key: c.Files.Key}, "")}}); err != nil {
 		s.add(checkCertificates, Failed, "put a certificate in PEM and the key that belongs to it into the files", "openssl x509 -noout -subject -enddate -in "+path, "%v", err)
 		return
 	}

@@ -142,3 +142,22 @@ func TestFilesHoldNoFactor(t *testing.T) {
 		}
 	}
 }
+
+// TestI41CertificateItemOpensInItsPlaceOnly: keys of certificates lie sealed, each in its place.
+func TestI41CertificateItemOpensInItsPlaceOnly(t *testing.T) {
+	s := openAt(t, database(t), newRing(t))
+	item := CertificateItem{Name: "private-ca/root", Modified: time.Now(), Content: []byte("PRIVATE KEY of the root")}
+	if err := s.SaveCertificateItem(t.Context(), item); err != nil {
+		t.Fatal(err)
+	}
+	var sealed []byte
+	if err := s.writer.QueryRowContext(t.Context(), `SELECT sealed FROM certificate_items`).Scan(&sealed); err != nil || bytes.Contains(sealed, []byte("PRIVATE")) {
+		t.Errorf("the key is not sealed: %v", err)
+	}
+	if _, err := s.writer.ExecContext(t.Context(), `UPDATE certificate_items SET name = 'private-ca/leaf'`); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.CertificateItem(t.Context(), "private-ca/leaf"); err == nil || got.Content != nil {
+		t.Errorf("in another place: got %q, %v; want an error", got.Content, err)
+	}
+}

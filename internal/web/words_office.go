@@ -121,6 +121,7 @@ var officeWords = texts{
 	"stop.client-certificate":  {"certificate of the application", "Zertifikat der Anwendung"},
 	"stop.client-secret":       {"secret of the application", "Geheimnis der Anwendung"},
 	"stop.gateway-certificate": {"certificate of the gateway", "Zertifikat des Gateways"},
+	"stop.private-ca-root":     {"root of the private CA", "Stammzertifikat der privaten CA"},
 
 	"office.events":     {"Events", "Ereignisse"},
 	"events.time":       {"When", "Wann"},

@@ -59,6 +59,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"withdrawals are seen by all", withdrawalsAreSeen},
 		{"nobody waits in a circle", nobodyWaitsInACircle},
 		{"enrolments leave no orphan", enrolmentsLeaveNoOrphan},
+		{"certificate items are paths", certificateItems},
+		{"a lease of a certificate has one holder", certificateLeases},
 		{"an ended context ends a call", endedContext},
 		{"concurrent use loses nothing", concurrentUse},
 	} {
