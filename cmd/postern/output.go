@@ -42,7 +42,7 @@ func printTable(c *cobra.Command, header table.Row, rows []table.Row) {
 }
 
 // newLog makes the log: coloured on a terminal, plain text elsewhere, JSON when asked for.
-func newLog(to io.Writer, format string, level slog.Level) (*slog.Logger, error) {
+func newLog(to io.Writer, format string, level slog.Leveler) (*slog.Logger, error) {
 	switch format {
 	case "text":
 		if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) {

@@ -29,9 +29,9 @@ func newServe() *cobra.Command {
 	format := c.Flags().String("log-format", "text", "text or json")
 	verbose := c.Flags().BoolP("verbose", "v", false, "log what happens before sign-in, too")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		level := slog.LevelInfo
+		level := new(slog.LevelVar) // info
 		if *verbose {
-			level = slog.LevelDebug
+			level.Set(slog.LevelDebug)
 		}
 		log, err := newLog(c.ErrOrStderr(), *format, level)
 		if err != nil {
@@ -41,7 +41,7 @@ func newServe() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		g, err := gateway.Start(c.Context(), loaded, gateway.Options{Log: log, Version: version, File: *path})
+		g, err := gateway.Start(c.Context(), loaded, gateway.Options{Log: log, Level: level, Version: version, File: *path})
 		if err != nil {
 			return fmt.Errorf("the gateway does not start: %w", err)
 		}

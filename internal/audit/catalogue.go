@@ -7,12 +7,9 @@ func Catalogue() []Event {
 		MessageDelayed{}, MessageHeld{}, MessageReleased{}, MessageDropped{}, TokenRefreshed{}, TokenRefused{}, AccountEnrolled{},
 		AccountRechecked{}, EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
 		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, FactorEnrolled{}, FactorRenamed{}, FactorRemoved{},
-		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, LogRotated{}, LogContinued{}, LogPruned{}, GatewayStarted{}, GatewayStopped{},
-		ConfigurationChanged{}, ConfigurationRefused{}, LockdownBegun{}, LockdownLifted{}, TokensForgotten{}, KeysRotated{}, KeysResealed{}, KeysRetired{}, BackupMade{}, RestoredReleased{},
-		ConfigurationChanged{}, ConfigurationRefused{}, LockdownBegun{}, LockdownLifted{}, TokensForgotten{},
-		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, CertificateShown{}, CertificateRefused{},
-		CertificateExpiring{}, GatewayStarted{}, GatewayStopped{},
+		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, LogRotated{}, LogContinued{}, LogPruned{}, LogLevelChanged{},
+		GatewayStarted{}, GatewayStopped{}, ConfigurationChanged{}, ConfigurationRefused{}, LockdownBegun{}, LockdownLifted{}, TokensForgotten{},
+		KeysRotated{}, KeysResealed{}, KeysRetired{}, BackupMade{}, RestoredReleased{},
 		CertificateShown{}, CertificateRefused{}, CertificateExpiring{}, PrivateCACreated{},
-		LockdownBegun{}, LockdownLifted{}, TokensForgotten{},
 	}
 }

@@ -21,6 +21,17 @@ type LogPruned struct {
 	Lost int64  `json:"lost,omitempty"` // of its lines, how many the syslog receiver has not had
 }
 
+// LogLevelChanged is another level of the program's log, until the gateway stops. That log is not this one, whose lines do not depend
+// on any level.
+type LogLevelChanged struct {
+	Level  string `json:"level"`
+	Before string `json:"before"`
+	By     string `json:"by"`
+}
+
+func (LogLevelChanged) Kind() string     { return "log-level-changed" }
+func (LogLevelChanged) Privileged() bool { return true }
+
 func (LogRotated) Kind() string   { return "log-rotated" }
 func (LogContinued) Kind() string { return "log-continued" }
 func (LogPruned) Kind() string    { return "log-pruned" }

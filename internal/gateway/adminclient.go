@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"syscall"
@@ -57,6 +58,20 @@ func (r *Running) Compare(ctx context.Context) (Comparison, error) {
 	var c Comparison
 	err := r.ask(ctx, http.MethodGet, "/reload", nil, &c)
 	return c, err
+}
+
+// LogLevel gives the level of the gateway's log.
+func (r *Running) LogLevel(ctx context.Context) (slog.Level, error) {
+	var now LogLevel
+	err := r.ask(ctx, http.MethodGet, "/log/level", nil, &now)
+	return now.Level, err
+}
+
+// ChangeLogLevel changes the level of the gateway's log, until it stops, and gives the one before.
+func (r *Running) ChangeLogLevel(ctx context.Context, level slog.Level) (slog.Level, error) {
+	var before LogLevel
+	err := r.ask(ctx, http.MethodPost, "/log/level", LogLevel{level}, &before)
+	return before.Level, err
 }
 
 // ask sends an order and reads the answer.

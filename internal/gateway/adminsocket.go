@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -190,10 +191,8 @@ func (a *adminSocket) list(w http.ResponseWriter, _ *http.Request) {
 // cut ends sessions. It is in the audit log before it is done.
 func (a *adminSocket) cut(w http.ResponseWriter, r *http.Request) {
 	var order Cut
-	decoder := json.NewDecoder(r.Body)
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&order); err != nil {
-		answer(w, http.StatusBadRequest, map[string]string{"error": "order: " + err.Error()})
+	if err := readOrder(r.Body, &order); err != nil {
+		answer(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
 	what, match, err := order.selection()
@@ -230,15 +229,25 @@ func (c Cut) selection() (what string, match func(session.Info) bool, err error)
 	return "", nil, errors.New("name one of a session's id, a login, or all")
 }
 
+// readOrder reads what an order says, in JSON. A field that the order does not have is an error.
+func readOrder(from io.Reader, order any) error {
+	decoder := json.NewDecoder(from)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(order); err != nil {
+		return fmt.Errorf("order: %w", err)
+	}
+	return nil
+}
+
 // adminOrder is an order that the gateway itself carries out. Its answer becomes JSON; its error is told to whoever gave it.
 type adminOrder struct {
 	pattern string // method and path
-	do      func(ctx context.Context, by string) (any, error)
+	do      func(ctx context.Context, by string, order io.Reader) (any, error)
 }
 
 func (a *adminSocket) carryOut(w http.ResponseWriter, r *http.Request, o adminOrder) {
 	uid, _ := r.Context().Value(peerKey{}).(uint32)
-	content, err := o.do(r.Context(), userName(uid))
+	content, err := o.do(r.Context(), userName(uid), r.Body)
 	if err != nil {
 		answer(w, http.StatusUnprocessableEntity, map[string]string{"error": err.Error()})
 		return

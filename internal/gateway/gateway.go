@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,8 @@ import (
 // Options are what a gateway is started with besides its configuration.
 type Options struct {
 	Log     *slog.Logger
-	Version string // for the audit log
+	Level   *slog.LevelVar // of Log, for postern log level; nil where it cannot be changed
+	Version string         // for the audit log
 	// File is the configuration file, which is followed; empty for a gateway whose configuration stays as it is.
 	File string
 }
@@ -37,6 +39,7 @@ type Options struct {
 // Gateway is a running gateway.
 type Gateway struct {
 	log          *slog.Logger
+	level        *logLevel
 	state        *State
 	current      atomic.Pointer[generation]
 	tokens       *token.Source
@@ -74,7 +77,7 @@ func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{log: o.Log, state: state, trail: trail{state: state, log: o.Log}, file: o.File}
+	g := &Gateway{log: o.Log, level: &logLevel{level: o.Level, audit: state.Audit, log: o.Log}, state: state, trail: trail{state: state, log: o.Log}, file: o.File}
 	if err := g.start(ctx, c, o); err != nil {
 		return nil, errors.Join(err, g.close())
 	}
@@ -232,8 +235,10 @@ func (g *Gateway) openAdmin() (serve func(), err error) {
 // orders are what the administrator's commands can have the running gateway do.
 func (g *Gateway) orders() []adminOrder {
 	return []adminOrder{
-		{"POST /reload", func(_ context.Context, by string) (any, error) { return g.ReloadFile(by) }},
-		{"GET /reload", func(ctx context.Context, _ string) (any, error) { return g.CompareFile(ctx) }},
+		{"POST /reload", func(_ context.Context, by string, _ io.Reader) (any, error) { return g.ReloadFile(by) }},
+		{"GET /reload", func(ctx context.Context, _ string, _ io.Reader) (any, error) { return g.CompareFile(ctx) }},
+		{"POST /log/level", func(_ context.Context, by string, order io.Reader) (any, error) { return g.level.change(by, order) }},
+		{"GET /log/level", func(context.Context, string, io.Reader) (any, error) { return g.level.show() }},
 	}
 }
 
