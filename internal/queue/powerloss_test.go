@@ -32,6 +32,7 @@ func TestI04FailedSync(t *testing.T) {
 		t.Fatal("no sync failed: the test says nothing")
 	}
 	r.cut(t, diskSide{keepsFailed: true})
+	r.cut(t, diskSide{})
 }
 
 // TestI01FullDisk: writes that find no room promise nothing, and harm nothing that was promised.

@@ -26,7 +26,8 @@ const (
 	sqlitePragmas = "_pragma=busy_timeout(5000)"
 	// The writer's commits are on the disk when they return, which NORMAL does not promise in WAL mode. Its transactions
 	// take the lock when they begin: one that first reads and then writes would fail if another came between.
-	sqliteWriter = sqlitePragmas + "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	// Checkpoints are made by [writeAheadLog].
+	sqliteWriter = sqlitePragmas + "&_pragma=journal_mode(WAL)&_pragma=wal_autocheckpoint(0)&_pragma=synchronous(FULL)&_txlock=immediate"
 	sqliteReader = sqlitePragmas + "&_pragma=query_only(1)"
 )
 
@@ -70,7 +71,7 @@ func (e *sqlite) open(ctx context.Context, ring *keys.Ring) (pools, error) {
 	if err != nil {
 		return pools{}, err
 	}
-	if e.writer, err = openSQLite(sqliteURI(e.path, sqliteWriter)); err != nil {
+	if e.writer, err = openSQLite(sqliteURI(e.path, sqliteWriter), &writeAheadLog{path: e.path}); err != nil {
 		return pools{}, err
 	}
 	e.writer.SetMaxOpenConns(1)
@@ -85,7 +86,7 @@ func (e *sqlite) open(ctx context.Context, ring *keys.Ring) (pools, error) {
 	if err := syncFolder(folder); err != nil {
 		return pools{}, err
 	}
-	if e.reader, err = openSQLite(sqliteURI(e.path, sqliteReader)); err != nil {
+	if e.reader, err = openSQLite(sqliteURI(e.path, sqliteReader), nil); err != nil {
 		return pools{}, err
 	}
 	e.reader.SetMaxOpenConns(sqliteReaders)

@@ -78,7 +78,7 @@ func change(t *testing.T, path string, statements ...string) {
 }
 
 func TestOpenRefusesAndChangesNothing(t *testing.T) {
-	newer := fmt.Sprintf(`INSERT INTO %s (version_id, is_applied) VALUES (99, 1)`, versionTable)
+	newer := fmt.Sprintf(`INSERT INTO %s (version_id, is_applied) VALUES (99999, 1)`, versionTable)
 	newest, err := newestVersion(migrationsOf("sqlite"))
 	if err != nil {
 		t.Fatal(err)
@@ -89,8 +89,8 @@ func TestOpenRefusesAndChangesNothing(t *testing.T) {
 		want  []string // all in the error, besides the path
 	}{
 		"another ring":   {ring: true, want: []string{"postern.keys", "bring back the keys file"}},
-		"a newer schema": {spoil: func(t *testing.T, path string) { change(t, path, newer) }, want: []string{"version 99", fmt.Sprint("versions up to ", newest), "newer Postern"}},
-		"both":           {spoil: func(t *testing.T, path string) { change(t, path, newer) }, ring: true, want: []string{"version 99"}},
+		"a newer schema": {spoil: func(t *testing.T, path string) { change(t, path, newer) }, want: []string{"version 99999", fmt.Sprint("versions up to ", newest), "newer Postern"}},
+		"both":           {spoil: func(t *testing.T, path string) { change(t, path, newer) }, ring: true, want: []string{"version 99999"}},
 		"another's database": {
 			spoil: func(t *testing.T, path string) {
 				if err := os.Truncate(path, 0); err != nil {
@@ -143,10 +143,10 @@ func TestOpenRefusesBesideARunningGateway(t *testing.T) {
 	if _, err := Open(t.Context(), "sqlite:"+path, newRing(t)); err == nil || !strings.Contains(err.Error(), "keys of ring") {
 		t.Errorf("another ring: got %v", err)
 	}
-	if _, err := running.writer.ExecContext(t.Context(), `INSERT INTO `+versionTable+` (version_id, is_applied) VALUES (99, 1)`); err != nil {
+	if _, err := running.writer.ExecContext(t.Context(), `INSERT INTO `+versionTable+` (version_id, is_applied) VALUES (99999, 1)`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), "sqlite:"+path, running.ring); err == nil || !strings.Contains(err.Error(), "version 99") {
+	if _, err := Open(t.Context(), "sqlite:"+path, running.ring); err == nil || !strings.Contains(err.Error(), "version 99999") {
 		t.Errorf("a newer schema: got %v", err)
 	}
 }

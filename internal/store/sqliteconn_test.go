@@ -8,7 +8,7 @@ import (
 // TestStatementsAreCompiledOnce: what a connection has run it keeps compiled, runs it again while its rows are still read, and
 // sees tables that have changed since.
 func TestStatementsAreCompiledOnce(t *testing.T) {
-	db, err := openSQLite(sqliteURI(filepath.Join(t.TempDir(), "test.db"), sqliteWriter))
+	db, err := openSQLite(sqliteURI(filepath.Join(t.TempDir(), "test.db"), sqliteWriter), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,19 +15,22 @@ import (
 const maxStatements = 256
 
 // openSQLite opens a pool whose connections keep the statements that they have compiled: that is half of what a
-// small transaction costs.
-func openSQLite(uri string) (*sql.DB, error) {
+// small transaction costs. The one that writes sees to the log as well; it is nil for those that do not.
+func openSQLite(uri string, log *writeAheadLog) (*sql.DB, error) {
 	connector, err := sqlitedriver.NewConnector(uri)
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(compilingOnce{connector}), nil
+	return sql.OpenDB(sqliteConnector{connector, log}), nil
 }
 
-type compilingOnce struct{ driver.Connector }
+type sqliteConnector struct {
+	driver.Connector
+	log *writeAheadLog
+}
 
 // Connect implements [driver.Connector].
-func (c compilingOnce) Connect(ctx context.Context) (driver.Conn, error) {
+func (c sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -37,7 +40,7 @@ func (c compilingOnce) Connect(ctx context.Context) (driver.Conn, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("connections of the SQLite driver, %T, cannot do all that is needed", conn)
 	}
-	return &sqliteConn{sqliteDriver: full, statements: make(map[string]*statement)}, nil
+	return &sqliteConn{sqliteDriver: full, statements: make(map[string]*statement), log: c.log}, nil
 }
 
 // sqliteDriver is what a connection of the driver can do, and a layer over it has to pass on.
@@ -56,6 +59,8 @@ type sqliteDriver interface {
 type sqliteConn struct {
 	sqliteDriver
 	statements map[string]*statement
+	log        *writeAheadLog // nil for one that only reads
+	inside     bool           // a transaction
 }
 
 // statement is one that has been compiled. While its rows are read it cannot be run again.
@@ -69,8 +74,54 @@ type statement struct {
 // Unwrap gives the driver's connection, as the driver asks of layers over it.
 func (c *sqliteConn) Unwrap() driver.Conn { return c.sqliteDriver }
 
+// BeginTx implements [driver.ConnBeginTx].
+func (c *sqliteConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	if c.log == nil {
+		return c.sqliteDriver.BeginTx(ctx, options)
+	}
+	if err := c.log.mend(ctx, c.sqliteDriver); err != nil {
+		return nil, err
+	}
+	tx, err := c.sqliteDriver.BeginTx(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	c.inside = true
+	return &sqliteTx{tx, c}, nil
+}
+
 // ExecContext implements [driver.ExecerContext].
 func (c *sqliteConn) ExecContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Result, error) {
+	if err := c.ready(ctx, query); err != nil {
+		return nil, err
+	}
+	result, err := c.run(ctx, query, arguments)
+	if c.inside || changes(query) {
+		c.over(ctx, err)
+	}
+	return result, err
+}
+
+// ready makes sure of the log before a statement that commits by itself.
+func (c *sqliteConn) ready(ctx context.Context, query string) error {
+	if c.log == nil || c.inside || !changes(query) {
+		return nil
+	}
+	return c.log.mend(ctx, c.sqliteDriver)
+}
+
+// over takes note of what a write, or a commit, came to.
+func (c *sqliteConn) over(ctx context.Context, err error) {
+	switch {
+	case c.log == nil:
+	case err != nil:
+		c.log.heed(err)
+	case !c.inside:
+		c.log.committed(ctx, c.sqliteDriver)
+	}
+}
+
+func (c *sqliteConn) run(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Result, error) {
 	s, err := c.statement(ctx, query)
 	if err != nil {
 		return nil, err
@@ -83,6 +134,17 @@ func (c *sqliteConn) ExecContext(ctx context.Context, query string, arguments []
 
 // QueryContext implements [driver.QueryerContext].
 func (c *sqliteConn) QueryContext(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Rows, error) {
+	if err := c.ready(ctx, query); err != nil {
+		return nil, err
+	}
+	rows, err := c.find(ctx, query, arguments)
+	if err != nil {
+		c.over(ctx, err)
+	}
+	return rows, err
+}
+
+func (c *sqliteConn) find(ctx context.Context, query string, arguments []driver.NamedValue) (driver.Rows, error) {
 	s, err := c.statement(ctx, query)
 	if err != nil {
 		return nil, err
