@@ -24,6 +24,9 @@ fuzz: ## run every fuzz target for a short while (FUZZTIME=30s)
 bench: build ## measure the gateway beside a bare relay, Dovecot, nginx and Postfix, and print the figures
 	go run ./internal/bench -postern bin/postern
 
+package: ## build dist/*.deb and dist/*.rpm, for amd64 and arm64
+	@deploy/package/build dist '$(VERSION)' amd64 arm64
+
 check: ## what CI looks at besides the tests: format and vet
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these files'; exit 1; }
 	go vet ./...
@@ -31,4 +34,4 @@ check: ## what CI looks at besides the tests: format and vet
 clean: ## remove what was built
 	rm -rf bin dist
 
-.PHONY: help build demo test tools fuzz bench check clean
+.PHONY: help build demo test tools fuzz bench package check clean
