@@ -42,6 +42,7 @@ func sealedTables(sessionPlace func(hash []byte) []byte) []sealedTable {
 			r.key, r.place = []any{hash}, sessionPlace(hash)
 			return r, err
 		}},
+		{"certificates", "certificate_items", []string{"name"}, "name, sealed", small, readCertificate},
 		{"queued messages", "queue_messages", []string{"id"}, "id, mailbox, login, size, parts, accepted, sealed", small, readQueued},
 		{"parts of queued messages", "queue_parts", []string{"message", "number"}, "message, number, sealed", 4, readPart},
 	}
@@ -64,6 +65,13 @@ func readCeremony(row scanner) (sealedRow, error) {
 	var expires sql.NullInt64
 	err := row.Scan(&c.Browser, &c.Purpose, &c.TenantID, &c.ObjectID, &expires, &c.Content)
 	return sealedRow{[]any{c.Browser, c.Purpose}, c.Content, c.associatedData()}, err
+}
+
+func readCertificate(row scanner) (r sealedRow, err error) {
+	var name string
+	err = row.Scan(&name, &r.sealed)
+	r.key, r.place = []any{name}, certificatePlace(name)
+	return r, err
 }
 
 func readQueued(row scanner) (r sealedRow, err error) {

@@ -46,6 +46,7 @@ func newSealedWorld(t *testing.T, each int) *sealedWorld {
 		sealed, err := ring.Seal([]byte("session "+name), sessionPlace([]byte(name)))
 		must(err)
 		must(w.AddPortalSession(t.Context(), PortalSession{Hash: []byte(name), Started: time.Now(), Expires: time.Now().Add(time.Hour), Sealed: sealed}, nil, time.Now()))
+		must(w.SaveCertificateItem(t.Context(), CertificateItem{Name: "private-ca/" + name, Modified: time.Now(), Content: []byte("key " + name)}))
 		must(w.Enqueue(t.Context(), w.message(name), []Part{{0, []byte("part " + name)}, {1, []byte("end " + name)}}, w.Generation()))
 	}
 	return w
@@ -84,17 +85,17 @@ func TestI42EverythingSealedIsSealedAnew(t *testing.T) {
 	w := newSealedWorld(t, each)
 	print := w.Print([]byte("alice"))
 	w.rotate(t)
-	if current, old := w.check(t); current != 0 || old != 7*each+1 {
-		t.Fatalf("after the rotation: %d and %d records, want 0 and %d", current, old, 7*each+1)
+	if current, old := w.check(t); current != 0 || old != 8*each+1 {
+		t.Fatalf("after the rotation: %d and %d records, want 0 and %d", current, old, 8*each+1)
 	}
 	so, err := w.ResealAll(t.Context(), sessionPlace, func(Sealing) {})
-	if seal, _ := w.ring.Primaries(); err != nil || so.Counts[seal] != 7*each+1 {
+	if seal, _ := w.ring.Primaries(); err != nil || so.Counts[seal] != 8*each+1 {
 		t.Fatalf("got %+v, %v", so, err)
 	}
 	if err := w.ring.Retire(true); err != nil {
 		t.Fatal(err)
 	}
-	if current, old := w.check(t); current != 7*each+1 || old != 0 {
+	if current, old := w.check(t); current != 8*each+1 || old != 0 {
 		t.Errorf("with the old keys gone: %d and %d records", current, old)
 	}
 	again := openAt(t, w.path, w.ring)
@@ -103,6 +104,9 @@ func TestI42EverythingSealedIsSealedAnew(t *testing.T) {
 	}
 	if got, err := again.Factors(t.Context(), "t", "n3"); err != nil || len(got) != 1 || string(got[0].Content) != "factor n3" {
 		t.Errorf("a factor is %v, %v", got, err)
+	}
+	if got, err := again.CertificateItem(t.Context(), "private-ca/n3"); err != nil || string(got.Content) != "key n3" {
+		t.Errorf("a certificate is %q, %v", got.Content, err)
 	}
 	if got, err := again.QueuedMessage(t.Context(), "n3"); err != nil || string(got.Record) != "record n3" {
 		t.Errorf("a message is %q, %v, %v", got.Record, got.RecordError, err)
