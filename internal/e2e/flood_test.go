@@ -57,7 +57,7 @@ func floodSize() int {
 	case os.Getenv("POSTERN_LONG") != "":
 		return 10_000
 	case os.Getenv("CI") != "":
-		return 4000
+		return 3000
 	}
 	return 2000
 }

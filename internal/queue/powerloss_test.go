@@ -14,7 +14,7 @@ import (
 
 // mostCuts is how many moments of a recording the power is cut at, each time in three ways. POSTERN_LONG cuts it at all of
 // them.
-const mostCuts = 25
+const mostCuts = 10
 
 // TestI01PowerLoss records every write and every sync of a queue at work, and cuts the power after each sync and after
 // each promise: with all writes lost that were not synced, with all of them on the disk, and with some of them, in part. What
