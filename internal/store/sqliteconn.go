@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	sqlitedriver "modernc.org/sqlite"
@@ -157,13 +159,23 @@ func (c *sqliteConn) find(ctx context.Context, query string, arguments []driver.
 		return nil, err
 	}
 	s.busy = true
-	return &statementRows{found, s}, nil
+	return &statementRows{found, s, c}, nil
 }
 
 // statementRows are the rows of a statement, which is free again when they are closed.
 type statementRows struct {
 	driver.Rows
-	of *statement
+	of   *statement
+	conn *sqliteConn
+}
+
+// Next implements [driver.Rows]. With the last row, a change that gives rows (RETURNING) is committed, which can fail.
+func (r *statementRows) Next(row []driver.Value) error {
+	err := r.Rows.Next(row)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.conn.over(context.Background(), err)
+	}
+	return err
 }
 
 // Close implements [driver.Rows].
