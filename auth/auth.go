@@ -70,28 +70,28 @@ type Grant struct {
 type Reason string
 
 const (
-	UnknownLogin    Reason = "unknown-login"
-	UnknownAddress  Reason = "unknown-address" // no login has the client's address
-	WrongPassword   Reason = "wrong-password"
-	PasswordExpired Reason = "password-expired"
-	PasswordRevoked Reason = "password-revoked"
-	LoginLocked     Reason = "login-locked"
-	LockedDown      Reason = "lockdown" // in an emergency, nobody of the login's kind may sign in
+	UnknownLogin    Reason = "unknown-login"    // the configuration has no such login
+	UnknownAddress  Reason = "unknown-address"  // no login has the client's address
+	WrongPassword   Reason = "wrong-password"   // the login has no app password like it
+	PasswordExpired Reason = "password-expired" // the app password has ended
+	PasswordRevoked Reason = "password-revoked" // the app password was revoked
+	LoginLocked     Reason = "login-locked"     // an administrator has locked the login
+	LockedDown      Reason = "lockdown"         // in an emergency, nobody of the login's kind may sign in
 	// HeldOff: too many wrong secrets came before it; this one was not looked at.
 	HeldOff           Reason = "held-off"
-	EvidenceMissing   Reason = "evidence-missing" // the policy does not accept the evidence behind the password
-	EvidenceExpired   Reason = "evidence-expired" // it is older than the policy allows
-	ProtocolForbidden Reason = "protocol-forbidden"
-	NetworkForbidden  Reason = "network-forbidden"
-	LegacyTLS         Reason = "legacy-tls"
-	IdentityForbidden Reason = "identity-forbidden"
-	TooManySessions   Reason = "too-many-sessions"
-	StoreUnavailable  Reason = "store-unavailable"
-	AuditUnavailable  Reason = "audit-unavailable"
+	EvidenceMissing   Reason = "evidence-missing"   // the policy does not accept the evidence behind the password
+	EvidenceExpired   Reason = "evidence-expired"   // it is older than the policy allows
+	ProtocolForbidden Reason = "protocol-forbidden" // the app password or the policy is not for the protocol
+	NetworkForbidden  Reason = "network-forbidden"  // the app password or the policy is not for the client's network
+	LegacyTLS         Reason = "legacy-tls"         // TLS below 1.2, and the app password is not marked for it
+	IdentityForbidden Reason = "identity-forbidden" // it asked to act as somebody else
+	TooManySessions   Reason = "too-many-sessions"  // the login or its mailbox has as many as it may
+	StoreUnavailable  Reason = "store-unavailable"  // the store cannot be read
+	AuditUnavailable  Reason = "audit-unavailable"  // the audit log cannot be written; so no line has this
 	// Reasons of the attempt's second half, once the policy had allowed it.
-	TokenUnavailable    Reason = "token-unavailable"
-	SignInNeeded        Reason = "sign-in-needed"
-	Misconfigured       Reason = "misconfigured"
-	UpstreamUnavailable Reason = "upstream-unavailable"
-	UpstreamRefused     Reason = "upstream-refused"
+	TokenUnavailable    Reason = "token-unavailable"    // no access token for now
+	SignInNeeded        Reason = "sign-in-needed"       // the account's person has to sign in at the provider
+	Misconfigured       Reason = "misconfigured"        // an administrator has to change something, in the tenant or here
+	UpstreamUnavailable Reason = "upstream-unavailable" // it cannot be reached, or says that it is busy
+	UpstreamRefused     Reason = "upstream-refused"     // it takes the token and does not open the mailbox
 )

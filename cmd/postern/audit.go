@@ -16,7 +16,7 @@ func newAudit() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "audit",
 		Short: "Read and verify the audit log",
-		Long: `These commands read the audit log's files, whether the gateway runs or not. docs/audit.md says what is in them. What strangers
+		Long: `These commands read the audit log's files, whether the gateway runs or not. docs/audit.md and docs/events.md say what is in them. What strangers
 have written into them is made safe for the terminal.`,
 	}, newAuditTail(), newAuditSearch(), newAuditExport(), newAuditVerify(), newAuditHeads(), newAuditKey())
 }

@@ -1,6 +1,9 @@
 package audit
 
-// Catalogue has an event of every kind that there is. A test holds it against the types of this package.
+//go:generate go run ./eventpage ../..
+
+// Catalogue has an event of every kind that there is, in the order of docs/events.md, which is made from it. A test holds it
+// against the types of this package, and against the code that records them.
 func Catalogue() []Event {
 	return []Event{
 		SignIn{}, SignInsRefused{}, SessionBegin{}, SessionEnd{}, Message{}, MessageDelivered{}, MessageBounced{},

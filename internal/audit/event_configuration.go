@@ -2,10 +2,10 @@ package audit
 
 // ConfigurationChanged is a configuration that takes the place of the one that the gateway runs with.
 type ConfigurationChanged struct {
-	Before  string   `json:"before"`            // SHA-256 of the file that was in force, in hex
-	After   string   `json:"after"`             // likewise of the one that is now
-	Changes []string `json:"changes,omitempty"` // the settings that differ, and how many logins; nothing when only files that it names do
-	Waiting []string `json:"waiting_for_restart,omitempty"`
+	Before  string   `json:"before"`                        // SHA-256 of the file that was in force, in hex
+	After   string   `json:"after"`                         // likewise of the one that is now
+	Changes []string `json:"changes,omitempty"`             // the settings that differ, and how many logins; nothing where only files that it names do
+	Waiting []string `json:"waiting_for_restart,omitempty"` // settings that count from the next start on
 	By      string   `json:"by"`
 }
 

@@ -4,17 +4,17 @@ package audit
 // passwords that were revoked with it.
 type LockdownBegun struct {
 	Scope  string `json:"scope"`            // login, policy or all
-	Login  string `json:"login,omitempty"`  // of the scope login
-	Policy string `json:"policy,omitempty"` // of the scope policy
-	Reason string `json:"reason,omitempty"`
+	Login  string `json:"login,omitempty"`  // where the scope is login
+	Policy string `json:"policy,omitempty"` // where the scope is policy
+	Reason string `json:"reason,omitempty"` // in the words of who began it
 	By     string `json:"by"`
 }
 
 // LockdownLifted: they may again.
 type LockdownLifted struct {
-	Scope  string `json:"scope"`
-	Login  string `json:"login,omitempty"`
-	Policy string `json:"policy,omitempty"`
+	Scope  string `json:"scope"`            // login, policy or all
+	Login  string `json:"login,omitempty"`  // where the scope is login
+	Policy string `json:"policy,omitempty"` // where the scope is policy
 	By     string `json:"by"`
 }
 
@@ -71,7 +71,7 @@ type BackupMade struct {
 
 // RestoredReleased: messages that came with a restored store, and may have been sent since its backup, are let go.
 type RestoredReleased struct {
-	Messages int    `json:"messages"`
+	Messages int    `json:"messages"` // how many
 	By       string `json:"by"`
 }
 

@@ -3,9 +3,9 @@ package audit
 // Factor is a person's second factor, as each event about one has it. The tenant's and the object's id say whose it is;
 // the account is a label.
 type Factor struct {
-	ID       string `json:"factor_id,omitempty"`
-	Method   string `json:"method"` // totp or passkey
-	Name     string `json:"name,omitempty"`
+	ID       string `json:"factor_id,omitempty"` // of the factor
+	Method   string `json:"method"`              // totp or passkey
+	Name     string `json:"name,omitempty"`      // what its owner calls it
 	Account  string `json:"account"`
 	TenantID string `json:"tid"`
 	ObjectID string `json:"oid"`
@@ -18,10 +18,10 @@ type FactorEnrolled struct {
 	First bool `json:"first,omitempty"` // the person had none: it rests on the sign-in at the provider alone
 }
 
-// FactorRenamed is a second factor that gets another name.
+// FactorRenamed is a second factor that gets another name from its owner.
 type FactorRenamed struct {
 	Factor
-	Before string `json:"before"`
+	Before string `json:"before"` // the name until then
 }
 
 // FactorRemoved is a second factor that its owner removes.
@@ -33,8 +33,8 @@ type FactorProven struct{ Factor }
 // FactorRefused is a proof, or an enrolment, of a second factor that was not accepted.
 type FactorRefused struct {
 	Factor
-	Reason string `json:"reason"` // a Reason of package factor
-	Detail string `json:"detail,omitempty"`
+	Reason string `json:"reason"`           // one of [factor.Reason]
+	Detail string `json:"detail,omitempty"` // what did not fit
 }
 
 // FactorsReset are all second factors of a person that an administrator removes.
@@ -42,7 +42,7 @@ type FactorsReset struct {
 	Account  string `json:"account"`
 	TenantID string `json:"tid"`
 	ObjectID string `json:"oid"`
-	Count    int    `json:"count"`
+	Count    int    `json:"count"` // how many
 	By       string `json:"by"`
 }
 

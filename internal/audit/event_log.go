@@ -14,7 +14,7 @@ type LogContinued struct {
 
 // LogPruned is the removal of the oldest closed file of the audit log, which is past what is to be kept.
 type LogPruned struct {
-	File string `json:"file"`
+	File string `json:"file"`           // its name
 	Last int64  `json:"last"`           // the number of the last line that is removed
 	Hash string `json:"hash"`           // that line's SHA-256 in hex, which the first remaining line has as its prev
 	Why  string `json:"why"`            // age or size
@@ -24,8 +24,8 @@ type LogPruned struct {
 // LogLevelChanged is another level of the program's log, until the gateway stops. That log is not this one, whose lines do not depend
 // on any level.
 type LogLevelChanged struct {
-	Level  string `json:"level"`
-	Before string `json:"before"`
+	Level  string `json:"level"`  // debug, info, warn or error
+	Before string `json:"before"` // the level until then
 	By     string `json:"by"`
 }
 

@@ -82,7 +82,7 @@ func TestSignIn(t *testing.T) {
 // attempt of this browser. Nothing is kept, and each is one event.
 func TestI21AnswersThatAreNotTaken(t *testing.T) {
 	for name, test := range map[string]struct {
-		reason string
+		reason reason
 		answer func(c, other *client) *answer
 	}{
 		"replayed answer": {replayed, func(c, _ *client) *answer {
@@ -187,14 +187,14 @@ func TestI21AnswersThatAreNotTaken(t *testing.T) {
 			c, other := h.stranger(), h.stranger()
 			other.remote = "198.51.100.9:4000"
 			a := test.answer(c, other)
-			want, _ := words("en", "signin.refused."+test.reason)
+			want, _ := words("en", "signin.refused."+string(test.reason))
 			status := http.StatusForbidden
 			if test.reason == unavailable {
 				status = http.StatusServiceUnavailable
 			}
 			a.want(status, "The sign-in did not work", want, `href="/signin?`)
 			refused := h.wantEvents("portal-sign-in")[0].(audit.PortalSignIn)
-			if refused.Outcome != audit.Refused || refused.Reason != test.reason || refused.Remote == "" {
+			if refused.Outcome != audit.Refused || refused.Reason != string(test.reason) || refused.Remote == "" {
 				t.Errorf("got event %+v, want reason %s", refused, test.reason)
 			}
 			if len(h.sessions.all) != 0 || len(h.enroller.by) != 0 {
@@ -282,7 +282,7 @@ func TestSignInAgain(t *testing.T) {
 	h.entra.set(bob)
 	c.come("contoso", good(asked)).want(403, "Somebody else signed in")
 	c.get("/").want(200, "Alice")
-	if e := h.wantEvents("portal-sign-in")[0].(audit.PortalSignIn); e.Reason != otherPerson || e.ObjectID != bob.ObjectID {
+	if e := h.wantEvents("portal-sign-in")[0].(audit.PortalSignIn); e.Reason != string(otherPerson) || e.ObjectID != bob.ObjectID {
 		t.Errorf("got event %+v", e)
 	}
 }
