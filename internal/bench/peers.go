@@ -12,7 +12,7 @@ import (
 )
 
 // relayed is how those deliver who keep nothing: upstream's word is theirs. The gateway's auto is compared with them, too.
-var relayed = map[string]credentials{"direct": {"u", "p"}, "auto": {"u", "p"}}
+var relayed = map[string]credentials{"direct": {"u", "p", "u@contoso.example"}, "auto": {"u", "p", "u@contoso.example"}}
 
 // addDovecot adds Dovecot's IMAP and submission proxies, where it is installed. It signs in upstream by PLAIN with a master password: it has
 // no way to get tokens.
@@ -169,8 +169,8 @@ stream {
 }
 
 // addPostfix adds Postfix, where it is installed and may be started, as the one to whom mail is handed that has to be kept
-// before it is accepted. It asks for no sign-in, and throws away what it has accepted.
-func (w *world) addPostfix(ctx context.Context) error {
+// before it is accepted. It asks for no sign-in, and throws away what it has accepted, or, in a hurry, hands it on at once.
+func (w *world) addPostfix(ctx context.Context, upstream string) error {
 	binary, err := exec.LookPath("/usr/sbin/postfix")
 	if err != nil {
 		return nil
@@ -181,6 +181,10 @@ func (w *world) addPostfix(ctx context.Context) error {
 		return nil
 	}
 	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(upstream)
 	if err != nil {
 		return err
 	}
@@ -202,10 +206,12 @@ smtpd_client_connection_count_limit = 0
 message_size_limit = 157286400
 mailbox_size_limit = 0
 default_transport = discard:
+transport_maps = inline:{ hurry.example=smtp:[127.0.0.1]:%[4]s }
+smtp_tls_security_level = encrypt
 smtpd_tls_cert_file = %[2]s
 smtpd_tls_key_file = %[3]s
 smtpd_tls_mandatory_protocols = >=TLSv1.3
-`, base, w.path("mail.pem"), w.path("mail.key")),
+`, base, w.path("mail.pem"), w.path("mail.key"), port),
 		"master.cf": address + ` inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -217,6 +223,7 @@ trace unix - - n - 0 bounce
 proxymap unix - - n - - proxymap
 anvil unix - - n - 1 anvil
 discard unix - - n - - discard
+smtp unix - - n - - smtp
 error unix - - n - - error
 postlog unix-dgram n - n - 1 postlogd
 `,
@@ -245,7 +252,7 @@ postlog unix-dgram n - n - 1 postlogd
 	}
 	// What was started waits for Postfix's master, which is in a group of its own.
 	w.closers = append(w.closers, func() { _ = exec.Command(binary, "-c", base, "stop").Run() })
-	keeps := map[string]credentials{"queue": {}, "auto": {}}
+	keeps := map[string]credentials{"queue": {mailbox: "u@contoso.example"}, "auto": {mailbox: "u@contoso.example"}, "hurry": {mailbox: "u@hurry.example"}}
 	w.targets = append(w.targets, &target{name: "postfix", smtp: address, roots: w.roots, deliveries: keeps, process: pid})
 	return nil
 }

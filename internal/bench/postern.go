@@ -37,6 +37,13 @@ providers:
     smtp_messages_per_minute: 100000000
     smtp_recipients_per_day: 100000000
     endpoints: {authority: %[3]s, imap: %[4]s, smtp: %[5]s, ca_file: %[1]s/ca.pem}
+  # Exchange Online's own limits, as everybody has them: what a queue is for.
+  limited:
+    kind: microsoft
+    tenant: contoso.example
+    client_id: %[2]s
+    client_secret_file: %[1]s/client.secret
+    endpoints: {authority: %[3]s, imap: %[4]s, smtp: %[5]s, ca_file: %[1]s/ca.pem}
 listeners:
   - {protocol: imap, address: "%[6]s", tls: implicit}
   - {protocol: smtp, address: "%[7]s", tls: implicit}
@@ -44,10 +51,11 @@ policies:
   auto: {protocols: [imap, smtp], limits: {connections: 100000}}
   direct: {protocols: [smtp], limits: {connections: 100000}, send: {delivery: direct}}
   queue: {protocols: [smtp], limits: {connections: 100000}, send: {delivery: queue}}
+  hurry: {protocols: [smtp], limits: {connections: 100000}, send: {delivery: queue}}
 users:
 `
 
-const posternUser = "  - {login: %s, mailbox: %s@contoso.example, provider: contoso, grant: application, policy: %s}\n"
+const posternUser = "  - {login: %s, mailbox: %s@contoso.example, provider: %s, grant: application, policy: %s}\n"
 
 // addPostern starts the token service and the gateway that is measured beside the others.
 func (w *world) addPostern(ctx context.Context, config *tls.Config) error {
@@ -78,8 +86,17 @@ func (w *world) addPostern(ctx context.Context, config *tls.Config) error {
 	return nil
 }
 
-// deliveries are the ways in which a message can go, each a policy of the gateway's and a login of the same mailbox.
-var deliveries = []string{"auto", "direct", "queue"}
+// deliveries are the ways in which a message can go, each a policy of the gateway's and a login of its own: by queue, a
+// message waits for the limits of its mailbox; in a hurry, the queue has none to keep to.
+var deliveries = []string{"auto", "direct", "queue", "hurry"}
+
+// mailboxOf gives the mailbox of a delivery: one for all that are not limited.
+func mailboxOf(delivery string) string {
+	if delivery == "queue" {
+		return "waiting"
+	}
+	return "scans"
+}
 
 // postern starts a gateway with a store of its own and so many users, at least one for each delivery, of whom the first
 // signs in.
@@ -108,18 +125,22 @@ func (w *world) deploy(ctx context.Context, users int) (t *target, file string, 
 	var content strings.Builder
 	fmt.Fprintf(&content, posternConfig, w.folder, sim.ClientID, w.gateway.tokens, w.gateway.imap, w.gateway.smtp, t.imap, t.smtp)
 	for _, delivery := range deliveries {
-		fmt.Fprintf(&content, posternUser, "copier-"+delivery, "scans", delivery)
+		provider := "contoso"
+		if delivery == "queue" {
+			provider = "limited"
+		}
+		fmt.Fprintf(&content, posternUser, "copier-"+delivery, mailboxOf(delivery), provider, delivery)
 	}
 	for i := range users - len(deliveries) {
 		login := fmt.Sprintf("device-%d", i)
-		fmt.Fprintf(&content, posternUser, login, login, "auto")
+		fmt.Fprintf(&content, posternUser, login, login, "contoso", "auto")
 	}
 	file = filepath.Join(folder, "postern.yaml")
 	if err := os.WriteFile(file, []byte(content.String()), 0o600); err != nil {
 		return nil, "", err
 	}
 	for _, delivery := range deliveries {
-		c := credentials{login: "copier-" + delivery}
+		c := credentials{login: "copier-" + delivery, mailbox: mailboxOf(delivery) + "@contoso.example"}
 		if c.password, err = issue(ctx, w.gateway.binary, file, c.login); err != nil {
 			return nil, "", err
 		}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// credentials are what a client signs in with to have its messages delivered in one way: the gateway's logins differ in
-// their policies. Empty ones mean that it does not sign in.
-type credentials struct{ login, password string }
+// credentials are what a client signs in with to have its messages delivered in one way, and its mailbox: the gateway's logins
+// differ in their policies. Without a login it does not sign in.
+type credentials struct{ login, password, mailbox string }
 
 // submissions gives a measurement of messages that are delivered in one way, and of what one of them costs.
 func submissions(delivery, load, unit string, measure func(*target, credentials, time.Duration) (n int, err error)) measurement {
@@ -66,8 +66,8 @@ func (t *target) submitter(as credentials) (*client, error) {
 	return c, c.exchange("AUTH PLAIN "+plain, "235")
 }
 
-func (c *client) submit(message string) error {
-	for _, step := range [][2]string{{"MAIL FROM:<scans@contoso.example>", "250"}, {"RCPT TO:<alice@contoso.example>", "250"}, {"DATA", "354"}, {message, "250"}} {
+func (c *client) submit(as credentials, message string) error {
+	for _, step := range [][2]string{{"MAIL FROM:<" + as.mailbox + ">", "250"}, {"RCPT TO:<" + as.mailbox + ">", "250"}, {"DATA", "354"}, {message, "250"}} {
 		if err := c.exchange(step[0], step[1]); err != nil {
 			return err
 		}
@@ -80,21 +80,21 @@ const (
 	bigSize   = 30 << 20
 )
 
-// message makes a message of a size, its end included.
-func message(size int) string {
-	return "From: scans@contoso.example\r\n\r\n" + strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnop\r\n", size/64) + "."
+// message makes a message from a mailbox of a size, its end included.
+func message(from string, size int) string {
+	return "From: " + from + "\r\n\r\n" + strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnop\r\n", size/64) + "."
 }
 
 // newConnections submits a message over each of many connections, 32 at once.
 func newConnections(t *target, as credentials, span time.Duration) (int, error) {
-	text := message(smallSize)
+	text := message(as.mailbox, smallSize)
 	return parallel(32, span, func() error {
 		c, err := t.submitter(as)
 		if err != nil {
 			return err
 		}
 		defer c.conn.Close()
-		if err := c.submit(text); err != nil {
+		if err := c.submit(as, text); err != nil {
 			return err
 		}
 		return c.exchange("QUIT", "221")
@@ -102,11 +102,11 @@ func newConnections(t *target, as credentials, span time.Duration) (int, error) 
 }
 
 func oneConnection(t *target, as credentials, span time.Duration) (int, error) {
-	return submitOver(t, as, span, message(smallSize))
+	return submitOver(t, as, span, message(as.mailbox, smallSize))
 }
 
 func bigMessages(t *target, as credentials, span time.Duration) (int, error) {
-	return submitOver(t, as, span, message(bigSize))
+	return submitOver(t, as, span, message(as.mailbox, bigSize))
 }
 
 // submitOver sends a message again and again over one connection.
@@ -116,5 +116,5 @@ func submitOver(t *target, as credentials, span time.Duration, text string) (int
 		return 0, err
 	}
 	defer c.conn.Close()
-	return parallel(1, span, func() error { return c.submit(text) })
+	return parallel(1, span, func() error { return c.submit(as, text) })
 }

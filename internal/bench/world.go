@@ -108,7 +108,7 @@ func (w *world) build(ctx context.Context, binary string) error {
 	if err := w.addNginx(ctx, imap.Addr().String(), smtps.Addr().String()); err != nil {
 		return err
 	}
-	return w.addPostfix(ctx)
+	return w.addPostfix(ctx, smtp.Addr().String())
 }
 
 // run starts a process on the second processor and waits until its address takes connections.

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
+	"time"
 
 	"postern/internal/store"
 )
@@ -25,8 +25,20 @@ var ErrFull = errors.New("the login has too many messages in the queue")
 // NewSpool makes a spool for a message that comes in.
 func (q *Queue) NewSpool() *Spool { return newSpool(q.config.Files) }
 
-// newID makes the id of a message: 16 characters, some 80 bits.
-func newID() string { return strings.ToLower(rand.Text()[:16]) }
+// newID makes the id of a message: 16 characters, the first of which tell when it was accepted. Those of one time stand
+// together in the store, which so has less to write for each.
+func newID(now time.Time) string {
+	const letters = "234567abcdefghijklmnopqrstuvwxyz" // in the order in which they sort
+	var id [16]byte
+	_, _ = rand.Read(id[9:]) // never fails
+	for i, at := 8, now.UnixMilli(); i >= 0; i, at = i-1, at>>5 {
+		id[i] = letters[at&31]
+	}
+	for i := 9; i < len(id); i++ {
+		id[i] = letters[id[i]&31]
+	}
+	return string(id[:])
+}
 
 // Accept takes a message into the queue. When it returns without an error the message is on the disk, its id is set, and
 // the gateway is responsible for it. When it returns an error, nothing of the message is kept. why says in words why it
@@ -34,19 +46,15 @@ func newID() string { return strings.ToLower(rand.Text()[:16]) }
 //
 // A message that is in flight already is not tried by anybody until [Queue.Follow] has seen what became of it.
 func (q *Queue) Accept(ctx context.Context, m *Message, content *Spool, why string, inFlight bool) error {
-	depth, err := q.config.Store.QueueDepth(ctx, m.Submitter.limited(), m.Submitter.Login)
-	if err != nil {
+	if err := q.room(ctx, m.Submitter); err != nil {
 		return err
-	}
-	if depth >= maxDepth {
-		return fmt.Errorf("%w: %d", ErrFull, depth)
 	}
 	node := ""
 	if inFlight {
 		node = q.node.id
 	}
 	now := q.now()
-	m.ID, m.Size, m.Accepted = newID(), content.Size(), now
+	m.ID, m.Size, m.Accepted = newID(now), content.Size(), now
 	parts := int((m.Size + store.PartSize - 1) / store.PartSize)
 	row, err := m.row(parts, node, why, now)
 	if err != nil {
@@ -55,8 +63,25 @@ func (q *Queue) Accept(ctx context.Context, m *Message, content *Spool, why stri
 	if err := q.keep(ctx, row, content); err != nil {
 		return err
 	}
+	q.depths.add(m.Submitter)
 	if !inFlight {
 		q.wake(row.Mailbox)
+	}
+	return nil
+}
+
+// room gives an error when a submitter has too many messages in the queue.
+func (q *Queue) room(ctx context.Context, s Submitter) error {
+	n, known := q.depths.get(s)
+	if !known {
+		var err error
+		if n, err = q.config.Store.QueueDepth(ctx, s.limited(), s.Login); err != nil {
+			return err
+		}
+		q.depths.set(s, n)
+	}
+	if n >= maxDepth {
+		return fmt.Errorf("%w: %d", ErrFull, n)
 	}
 	return nil
 }

@@ -13,12 +13,14 @@ import (
 type drain struct {
 	queue   *Queue
 	mailbox string
-	news    chan struct{} // something has changed: a message more, a place free
+	news    chan struct{} // there is a message more
+	free    chan struct{} // the mailbox has a place more
 	waiting atomic.Bool   // for the limits, with messages that are due
 	ended   chan bool     // a delivery has ended; false when upstream could not even be reached
 
 	// For the goroutine of run alone.
 	active  int
+	kept    bool           // by a limit of the mailbox, which a message more does not change
 	failing bool           // upstream could not be reached the last time: one try at a time
 	served  map[string]int // login → turn in which it was last served
 	turn    int
@@ -32,17 +34,10 @@ func (q *Queue) startDrain(ctx context.Context, mailbox string) {
 	if q.drains[mailbox] != nil || ctx.Err() != nil {
 		return
 	}
-	d := &drain{queue: q, mailbox: mailbox, news: make(chan struct{}, 1), ended: make(chan bool, maxDeliveries),
+	d := &drain{queue: q, mailbox: mailbox, news: make(chan struct{}, 1), free: make(chan struct{}, 1), ended: make(chan bool, maxDeliveries),
 		served: make(map[string]int), limited: make(map[string]time.Time)}
 	q.drains[mailbox] = d
 	q.work.Go(func() { d.run(ctx) })
-}
-
-func (d *drain) wake() {
-	select {
-	case d.news <- struct{}{}:
-	default:
-	}
 }
 
 // run delivers until nothing is due and nothing on its way. News that come while it ends are for the next drain, which
@@ -55,10 +50,7 @@ func (d *drain) run(ctx context.Context) {
 		d.queue.mu.Lock()
 		delete(d.queue.drains, d.mailbox)
 		d.queue.mu.Unlock()
-		select { // one more look, for what came meanwhile
-		case d.queue.look <- struct{}{}:
-		default:
-		}
+		wake(d.queue.look) // for what came meanwhile
 	}()
 	for ctx.Err() == nil {
 		started, until, err := d.step(ctx)
@@ -76,27 +68,42 @@ func (d *drain) run(ctx context.Context) {
 	}
 }
 
-// rest waits for news, for the end of a delivery, or for a time.
+// rest waits for news, for the end of a delivery, or for a time. When the mailbox is kept by a limit, news of messages are not
+// heard for a while: each would cost a look, of which nothing can come but by a change of the limits.
 func (d *drain) rest(ctx context.Context, until time.Time) {
-	var timeout <-chan time.Time
+	var timeout, hear <-chan time.Time
 	if !until.IsZero() {
 		timer := time.NewTimer(max(until.Sub(d.queue.now()), time.Millisecond))
 		defer timer.Stop()
 		timeout = timer.C
 	}
-	select {
-	case <-ctx.Done():
-	case <-d.news:
-	case <-timeout:
-	case reached := <-d.ended:
-		d.active--
-		d.failing = !reached
+	news := d.news
+	if d.kept {
+		timer := time.NewTimer(poll)
+		defer timer.Stop()
+		news, hear = nil, timer.C
+	}
+	for {
+		select {
+		case <-hear:
+			news = d.news
+			continue
+		case <-ctx.Done():
+		case <-news:
+		case <-d.free:
+		case <-timeout:
+		case reached := <-d.ended:
+			d.active--
+			d.failing = !reached
+		}
+		return
 	}
 }
 
 // step starts one delivery if there is one to be started. Otherwise it gives when to look again; the zero time for when
 // something happens.
 func (d *drain) step(ctx context.Context) (started bool, until time.Time, err error) {
+	d.kept = false
 	if d.failing && d.active > 0 {
 		return false, time.Time{}, nil
 	}
@@ -146,7 +153,9 @@ func (d *drain) heedWait(login string, wait Wait, now time.Time, err error) (sta
 	case wait.Limit == store.LoginLimit:
 		d.limited[login] = wait.Until
 		return true, time.Time{}, nil // choose another one
-	case wait.Until.IsZero(): // a place gets free here, which wakes this drain, or in another process, which does not
+	}
+	d.kept = wait.Any()
+	if wait.Until.IsZero() { // a place gets free here, which wakes this drain, or in another process, which does not
 		return false, now.Add(poll), nil
 	}
 	return false, wait.Until, nil

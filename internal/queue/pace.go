@@ -105,7 +105,7 @@ func (p *Permit) giveBack(do func(context.Context) error) {
 		p.queue.log.Error("a place for messages is not free again", "mailbox", p.submission.Mailbox, "error", err)
 	}
 	// Whatever waits for a permit has a drain that does. Without one there is nothing to look for.
-	p.queue.wakeDrain(p.submission.Mailbox)
+	p.queue.freed(p.submission.Mailbox)
 }
 
 // AdmitRecipients counts recipients that a login has had accepted against its policy's limit of a day. If there are too

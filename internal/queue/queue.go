@@ -86,6 +86,7 @@ type Queue struct {
 	courier Courier
 	large   chan struct{} // places for large messages that are being written
 	places  chan struct{} // places for deliveries
+	depths  depths
 
 	stop    context.CancelFunc // tells drains to take no more
 	die     context.CancelFunc // ends the signs of life
@@ -196,21 +197,36 @@ func (q *Queue) wake(mailbox string) {
 	if q.wakeDrain(mailbox) {
 		return
 	}
-	select {
-	case q.look <- struct{}{}:
-	default:
+	wake(q.look)
+}
+
+// wakeDrain tells a mailbox's drain of a message more, and reports whether there is one.
+func (q *Queue) wakeDrain(mailbox string) bool {
+	d := q.drainOf(mailbox)
+	if d != nil {
+		wake(d.news)
+	}
+	return d != nil
+}
+
+// freed tells a mailbox's drain, if there is one, that the mailbox has a place more.
+func (q *Queue) freed(mailbox string) {
+	if d := q.drainOf(mailbox); d != nil {
+		wake(d.free)
 	}
 }
 
-// wakeDrain has a mailbox's drain look again what it may do, and reports whether there is one.
-func (q *Queue) wakeDrain(mailbox string) bool {
+func (q *Queue) drainOf(mailbox string) *drain {
 	q.mu.Lock()
-	d := q.drains[mailbox]
-	q.mu.Unlock()
-	if d != nil {
-		d.wake()
+	defer q.mu.Unlock()
+	return q.drains[mailbox]
+}
+
+func wake(sleeper chan struct{}) {
+	select {
+	case sleeper <- struct{}{}:
+	default:
 	}
-	return d != nil
 }
 
 // tidy does what has to be done now and then.

@@ -48,7 +48,7 @@ func (q *Queue) newReport(row store.QueuedMessage, m *Message, kind reportKind, 
 		return store.Report{}, err
 	}
 	about := reportAbout{domain: q.config.Domain, kind: kind, message: m, numbers: numbers, words: changes, original: original, next: next, now: now}
-	report := &Message{ID: newID(), Submitter: m.Submitter, Session: m.Session, Sender: m.Submitter.User, Report: true,
+	report := &Message{ID: newID(now), Submitter: m.Submitter, Session: m.Session, Sender: m.Submitter.User, Report: true,
 		Recipients: []Recipient{{Address: m.Sender, Notify: "NEVER"}}, UTF8: !isASCII(m.Sender + m.Submitter.User), Accepted: now}
 	content, err := about.compose(report.ID)
 	if err != nil {

@@ -57,6 +57,7 @@ func sqliteDatabase(t testing.TB) string { return "sqlite:" + filepath.Join(t.Te
 // TestOnPostgreSQL runs the tests that have to do with the store once more, on the other engine.
 func TestOnPostgreSQL(t *testing.T) {
 	newDatabase = postgrestest.DSN
+	_ = newDatabase(t) // starts the server, which a test that looks for leaks must not take for one
 	defer func() { newDatabase = sqliteDatabase }()
 	for name, test := range map[string]func(*testing.T){
 		"ManyDevicesOfOneMailbox": TestManyDevicesOfOneMailbox, "I08TroubleStaysAtHome": TestI08TroubleStaysAtHome,

@@ -216,7 +216,7 @@ func (s *Store) QueueCounts(ctx context.Context) ([]QueueCount, error) {
 
 // QueueDepth gives how many messages of a login are in the queue, whatever their state.
 func (s *Store) QueueDepth(ctx context.Context, mailbox, login string) (n int, err error) {
-	const query = `SELECT COUNT(*) FROM queue_messages WHERE mailbox = ? AND login = ?`
+	const query = `SELECT COUNT(*) FROM queue_messages WHERE state IN ('waiting', 'held', 'barred', 'damaged') AND mailbox = ? AND login = ?`
 	if err := s.reader.QueryRowContext(ctx, query, mailbox, login).Scan(&n); err != nil {
 		return 0, fmt.Errorf("counting the queue of %q: %w", login, err)
 	}
