@@ -18,10 +18,11 @@ type office struct {
 	legacy string // its address
 }
 
-// oldListener is the listener of an office.
-const oldListener = "  - {protocol: smtp, address: %q, tls: optional, legacy_tls: true, profile: ancient, without_auth: true, networks: [127.0.0.0/8]}\npolicies:"
+// oldListener is the listener of an office. It is for few addresses.
+const oldListener = "  - {protocol: smtp, address: %q, tls: optional, legacy_tls: true, profile: ancient, without_auth: true, networks: [127.0.0.0/28]}\npolicies:"
 
-func startOffice(t *testing.T) office {
+// startOffice starts one, with further changes to its configuration.
+func startOffice(t *testing.T, changes ...func(string) string) office {
 	t.Helper()
 	program := binary(t, program)
 	sim := startSim(t, program)
@@ -34,6 +35,9 @@ func startOffice(t *testing.T) office {
 	changed := strings.NewReplacer("policies:", fmt.Sprintf(oldListener, o.legacy),
 		"device: {protocols: [smtp]}", "device: {protocols: [smtp], send: {from: rewrite}}",
 		"login: copier-3,", "login: copier-3, without_auth: [127.0.0.9/32],").Replace(string(text))
+	for _, change := range changes {
+		changed = change(changed)
+	}
 	write(t, d.folder, "postern.yaml", changed)
 	d.serve(t, g, program)
 	g.listening(t, o.legacy)
