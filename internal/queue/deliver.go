@@ -24,7 +24,7 @@ const (
 
 // deliver makes one try with a message that this node has taken, and keeps what became of it. It reports whether
 // upstream could be reached, or at least that it was not upstream's fault.
-func (q *Queue) deliver(id string, permit *Permit, limits Limits) (reached bool) {
+func (q *Queue) deliver(id string, permit *Permit, place *place, limits Limits) (reached bool) {
 	defer permit.Unused()
 	ctx, cancel := context.WithTimeout(q.cut, deliverTimeout)
 	defer cancel()
@@ -49,7 +49,8 @@ func (q *Queue) deliver(id string, permit *Permit, limits Limits) (reached bool)
 	began := q.now()
 	open := openRecipients(row)
 	content := q.content(ctx, row)
-	checked := &checkedContent{content: content}
+	checked := &checkedContent{content: content, place: place}
+	place.begin()
 	result := q.courier.Send(ctx, m, open, checked)
 	if errors.Is(checked.err, store.ErrDamaged) {
 		return q.setAside(row, checked.err)
@@ -69,13 +70,16 @@ func (q *Queue) deliver(id string, permit *Permit, limits Limits) (reached bool)
 	return result.Reached
 }
 
-// checkedContent keeps the error that ended the reading of a content.
+// checkedContent keeps the error that ended the reading of a content. Whoever reads on has had upstream take what was
+// before.
 type checkedContent struct {
 	*content
-	err error
+	place *place
+	err   error
 }
 
 func (c *checkedContent) Read(p []byte) (int, error) {
+	c.place.moves()
 	n, err := c.content.Read(p)
 	if err != nil {
 		c.err = err

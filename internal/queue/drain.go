@@ -21,7 +21,7 @@ type drain struct {
 	// For the goroutine of run alone.
 	active  int
 	kept    bool           // by a limit of the mailbox, which a message more does not change
-	failing bool           // upstream could not be reached the last time: one try at a time
+	reached bool           // by the last try; until then, one at a time
 	served  map[string]int // login → turn in which it was last served
 	turn    int
 	limited map[string]time.Time // login → until when its own limit keeps it
@@ -94,7 +94,7 @@ func (d *drain) rest(ctx context.Context, until time.Time) {
 		case <-timeout:
 		case reached := <-d.ended:
 			d.active--
-			d.failing = !reached
+			d.reached = reached
 		}
 		return
 	}
@@ -104,7 +104,7 @@ func (d *drain) rest(ctx context.Context, until time.Time) {
 // something happens.
 func (d *drain) step(ctx context.Context) (started bool, until time.Time, err error) {
 	d.kept = false
-	if d.failing && d.active > 0 {
+	if !d.reached && d.active > 0 {
 		return false, time.Time{}, nil
 	}
 	q := d.queue
@@ -118,19 +118,18 @@ func (d *drain) step(ctx context.Context) (started bool, until time.Time, err er
 		return false, until, nil
 	}
 	limits := q.config.Identities.Limits(login)
-	select {
-	case q.places <- struct{}{}:
-	case <-ctx.Done():
-		return false, time.Time{}, ctx.Err()
+	place, err := q.places.take(ctx, d.mailbox)
+	if err != nil {
+		return false, time.Time{}, err
 	}
 	permit, wait, err := q.admit(ctx, d.mailbox, login, limits, 1)
 	if err != nil || wait.Any() {
-		<-q.places
+		place.end()
 		return d.heedWait(login, wait, now, err)
 	}
 	id, err := q.config.Store.Claim(ctx, d.mailbox, login, q.node.id, q.now(), furthest)
 	if err != nil || id == "" {
-		<-q.places
+		place.end()
 		permit.Unused()
 		return err == nil, time.Time{}, err // somebody else was quicker: look again
 	}
@@ -138,8 +137,8 @@ func (d *drain) step(ctx context.Context) (started bool, until time.Time, err er
 	d.served[login] = d.turn
 	d.active++
 	q.work.Go(func() {
-		reached := q.deliver(id, permit, limits)
-		<-q.places
+		reached := q.deliver(id, permit, place, limits)
+		place.end()
 		d.ended <- reached
 	})
 	return true, time.Time{}, nil

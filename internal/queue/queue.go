@@ -67,8 +67,6 @@ type Config struct {
 }
 
 const (
-	// maxDeliveries is how many messages are on their way from the queue at the same time, for all mailboxes.
-	maxDeliveries = 256
 	// poll is how often the store is asked for messages that another process has accepted, or whose time has come.
 	poll = time.Second
 	// recheck is how often messages of barred submitters are looked at again.
@@ -85,7 +83,7 @@ type Queue struct {
 	node    *node
 	courier Courier
 	large   chan struct{} // places for large messages that are being written
-	places  chan struct{} // places for deliveries
+	places  *places
 	depths  depths
 
 	stop    context.CancelFunc // tells drains to take no more
@@ -106,7 +104,7 @@ func Open(ctx context.Context, c Config) (*Queue, error) {
 		c.Now = c.Store.Now
 	}
 	q := &Queue{config: c, log: c.Log, now: c.Now, node: newNode(c.Now), large: make(chan struct{}, maxLarge),
-		places: make(chan struct{}, maxDeliveries), look: make(chan struct{}, 1), drains: make(map[string]*drain), stop: func() {}}
+		places: newPlaces(), look: make(chan struct{}, 1), drains: make(map[string]*drain), stop: func() {}}
 	q.cut, q.abandon = context.WithCancel(context.Background())
 	if err := q.node.beat(ctx, c.Store); err != nil {
 		return nil, err

@@ -245,7 +245,12 @@ func (w *world) tryOne() bool {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			w.queue.deliver(id, permit, w.limits)
+			place, err := w.queue.places.take(w.t.Context(), mailbox)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.queue.deliver(id, permit, place, w.limits)
+			place.end()
 			return true
 		}
 	}
