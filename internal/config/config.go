@@ -66,6 +66,7 @@ const (
 type Listener struct {
 	Protocol      string         `yaml:"protocol" jsonschema:"enum=imap,enum=smtp" jsonschema_description:"What is spoken: imap or smtp."`
 	Address       string         `yaml:"address" jsonschema_description:"host:port, or :port for every address of the machine."`
+	Name          string         `yaml:"name,omitempty" jsonschema_description:"A name of your choice: a socket that systemd opens for the gateway under this FileDescriptorName= is served in the place of address. Without it, one with the same address is."`
 	Advertise     string         `yaml:"advertise,omitempty" jsonschema_description:"host:port by which clients reach the listener, where that is not the domain and the port of address, such as behind a firewall that changes ports. The portal tells it to people."`
 	TLS           TLSMode        `yaml:"tls" jsonschema:"enum=implicit,enum=starttls,enum=optional,enum=none" jsonschema_description:"implicit: TLS from the first byte. starttls: STARTTLS before a sign-in. optional: a sign-in in clear is accepted as well; none: all in clear, and no STARTTLS on offer; both need networks."`
 	LegacyTLS     bool           `yaml:"legacy_tls,omitempty" jsonschema_description:"TLS 1.0 and 1.1 as well, with the cipher suites of that time, for old devices. Needs networks. Only app passwords that were issued with --legacy-tls count below TLS 1.2."`

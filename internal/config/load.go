@@ -24,6 +24,20 @@ func Load(path string) (*Config, error) {
 	return parse(path, content, folder)
 }
 
+// Digest gives the SHA-256 of the file at path as it is now, as in [Config.Digest].
+func Digest(path string) (string, error) {
+	content, err := read(path)
+	if err != nil {
+		return "", err
+	}
+	return digest(content), nil
+}
+
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
 // read reads the file, of which no more than maxFile is looked at.
 func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
@@ -47,8 +61,7 @@ func parse(file string, content []byte, folder string) (*Config, error) {
 	if len(d.problems) > 0 {
 		return nil, d.problems
 	}
-	sum := sha256.Sum256(content)
-	c.Digest = hex.EncodeToString(sum[:])
+	c.Digest = digest(content)
 	c.Warnings = v.warnings
 	return c, nil
 }

@@ -171,6 +171,7 @@ func (v *validator) listeners() {
 		v.wrong("certificates", "there is none; listeners need one at least: - files: {cert: mail.pem, key: mail.key}, or - private_ca: {}")
 	}
 	addresses := make(map[string]int) // address → index of the listener that has it
+	names := make(map[string]int)     // likewise
 	for i := range v.config.Listeners {
 		l, path := &v.config.Listeners[i], fmt.Sprintf("listeners[%d]", i)
 		if err := checkAddress(l.Address, true); err != nil {
@@ -180,6 +181,10 @@ func (v *validator) listeners() {
 		} else {
 			addresses[l.Address] = i
 		}
+		if first, taken := names[l.Name]; taken && l.Name != "" {
+			v.wrong(path+".name", "%s is the name of listeners[%d] already", l.Name, first)
+		}
+		names[l.Name] = i
 		v.listener(path, l)
 	}
 }

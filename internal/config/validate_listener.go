@@ -1,8 +1,12 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // defaultProfile is the profile of SMTP listeners that name none.
@@ -12,6 +16,9 @@ const defaultProfile = "device"
 func (v *validator) listener(path string, l *Listener) {
 	v.oneOf(path+".protocol", l.Protocol, protocols)
 	v.oneOf(path+".tls", string(l.TLS), tlsModes)
+	if err := checkSocketName(l.Name); err != nil {
+		v.wrong(path+".name", "%v", err)
+	}
 	if l.Advertise != "" {
 		if err := checkAddress(l.Advertise, false); err != nil {
 			v.wrong(path+".advertise", "%v", err)
@@ -34,6 +41,26 @@ func (v *validator) listener(path string, l *Listener) {
 	case l.Profile == "" && l.Protocol == "smtp":
 		l.Profile = defaultProfile
 	}
+}
+
+// maxSocketName is the longest FileDescriptorName= in bytes (systemd.socket(5)).
+const maxSocketName = 255
+
+// ownSockets are the names of sockets that are no listener's.
+var ownSockets = []string{"portal", "metrics", "admin"}
+
+// checkSocketName looks at a name that a socket may have. In systemd's list of them a colon stands between two.
+func checkSocketName(name string) error {
+	plain := func(c rune) bool {
+		return c < 0x80 && (unicode.IsLetter(c) || unicode.IsDigit(c)) || strings.ContainsRune("-_.", c)
+	}
+	switch {
+	case slices.Contains(ownSockets, name):
+		return fmt.Errorf("%s is what a socket that is no listener's is called; choose another", name)
+	case len(name) > maxSocketName, strings.ContainsFunc(name, func(c rune) bool { return !plain(c) }):
+		return errors.New("want a name for FileDescriptorName=, of letters, digits, dots, - and _, such as smtps")
+	}
+	return nil
 }
 
 // legacyTLS looks at what TLS below 1.2 needs (threat model I-34).

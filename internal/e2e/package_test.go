@@ -36,6 +36,7 @@ func TestPackage(t *testing.T) {
 	for path, mode := range map[string]string{
 		"usr/bin/postern":                                  "-rwxr-xr-x",
 		"usr/lib/systemd/system/postern.service":           "-rw-r--r--",
+		"usr/lib/systemd/system/postern.socket":            "-rw-r--r--",
 		"usr/lib/sysusers.d/postern.conf":                  "-rw-r--r--",
 		"usr/lib/tmpfiles.d/postern.conf":                  "-rw-r--r--",
 		"usr/share/bash-completion/completions/postern":    "-rw-r--r--",

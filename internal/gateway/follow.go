@@ -42,6 +42,16 @@ func identify(path string) fileIdentity {
 	return fileIdentity{uint64(status.Dev), status.Ino, status.Size, time.Unix(status.Ctim.Unix())}
 }
 
+// identifyRead gives the identity of the file that a configuration was read from; the zero identity if it has changed since, so
+// that whatever is there now counts as new.
+func identifyRead(path string, c *config.Config) fileIdentity {
+	now := identify(path) // before its content: a later change shows in the identity
+	if digest, err := config.Digest(path); err != nil || digest != c.Digest {
+		return fileIdentity{}
+	}
+	return now
+}
+
 // follow takes up the configuration file whenever it has changed, until ctx ends. A file has to be the same at two looks,
 // so that one that is being written is left alone. seen is the one in force.
 func (g *Gateway) follow(ctx context.Context, seen fileIdentity) {

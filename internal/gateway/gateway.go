@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"postern/internal/audit"
 	"postern/internal/config"
 	"postern/internal/front"
+	"postern/internal/handover"
 	"postern/internal/metrics"
 	"postern/internal/queue"
 	"postern/internal/session"
@@ -34,12 +36,15 @@ type Options struct {
 	Version string         // for the audit log
 	// File is the configuration file, which is followed; empty for a gateway whose configuration stays as it is.
 	File string
+	// Sockets are those that the process was started with, to be served in the place of new ones; nil for none.
+	Sockets *handover.Sockets
 }
 
 // Gateway is a running gateway.
 type Gateway struct {
 	log          *slog.Logger
 	level        *logLevel
+	sockets      *handover.Sockets
 	state        *State
 	current      atomic.Pointer[generation]
 	tokens       *token.Source
@@ -64,6 +69,7 @@ type Gateway struct {
 	refused   atomic.Value // string: why the file that is there now is not in force; empty where it is
 	reloading sync.Mutex
 	stopping  atomic.Bool // nobody new is served any more
+	asking    atomic.Bool // see Alive
 
 	stop      context.CancelFunc // tells every dialogue to come to an end
 	stopWatch context.CancelFunc // tells what watches over the sessions to come to an end
@@ -77,7 +83,8 @@ func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{log: o.Log, level: &logLevel{level: o.Level, audit: state.Audit, log: o.Log}, state: state, trail: trail{state: state, log: o.Log}, file: o.File}
+	g := &Gateway{log: o.Log, level: &logLevel{level: o.Level, audit: state.Audit, log: o.Log}, state: state, trail: trail{state: state, log: o.Log}, file: o.File,
+		sockets: cmp.Or(o.Sockets, new(handover.Sockets))}
 	if err := g.start(ctx, c, o); err != nil {
 		return nil, errors.Join(err, g.close())
 	}
@@ -105,13 +112,16 @@ func (g *Gateway) start(ctx context.Context, c *config.Config, o Options) error 
 		return err
 	}
 	commit(changes)
+	for _, unused := range g.sockets.Unused() {
+		g.log.Warn("a socket that came with the start of the process is not served", "socket", unused)
+	}
 	g.queue.Start(g.smtp)
 	watch, stopWatch := context.WithCancel(context.Background())
 	g.stopWatch = stopWatch
 	g.wait.Go(func() { returnMemory(g.listeners.ctx) })
 	g.wait.Go(func() { g.withdrawals.run(watch) })
 	if g.file != "" {
-		seen := identify(g.file)
+		seen := identifyRead(g.file, c)
 		g.wait.Go(func() { g.follow(watch, seen) })
 	}
 	g.wait.Go(func() { followKeys(watch, g.state.Keys, g.log) })
@@ -152,7 +162,7 @@ func (g *Gateway) build(ctx context.Context, first *generation) (err error) {
 	g.admission = newAdmission(affordable(first.config.Limits, g.log), g.log, time.Now)
 	g.certificates.ctx, g.certificates.log, g.certificates.record = dialogues, g.log, g.state.Audit.Record
 	g.certificates.vault = certificateVault{g.state.Store, g.log}
-	g.listeners.ctx, g.listeners.log = dialogues, g.log
+	g.listeners.ctx, g.listeners.log, g.listeners.sockets = dialogues, g.log, g.sockets
 	g.listeners.service, g.listeners.admission, g.listeners.sessions = g.services(), g.admission, &g.sessions
 	return nil
 }
@@ -309,6 +319,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 func (g *Gateway) stopAccepting() {
 	g.stopping.Store(true)
 	g.listeners.close()
+	g.sockets.Close()
 	if g.stop != nil {
 		g.stop()
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"postern/internal/config"
 	"postern/internal/front"
+	"postern/internal/handover"
 	"postern/internal/relay"
 	"postern/internal/session"
 )
@@ -27,17 +29,20 @@ const (
 	keepAliveIdle     = 2 * time.Minute
 	keepAliveInterval = 30 * time.Second
 	keepAliveProbes   = 4
+	// turnTime is how often an accept loop shows that it runs.
+	turnTime = 5 * time.Second
 )
 
 // listener accepts the connections of one address and has them served.
 type listener struct {
-	net.Listener
+	*handover.Listener
 	address   string                  // as the configuration has it
 	service   atomic.Pointer[service] // a reload may change it; a connection keeps the one with which it began
 	admission *admission
 	log       *slog.Logger
 	now       func() time.Time
-	retire    func() // tells the dialogues of this listener to come to an end; set before run
+	retire    func()                    // tells the dialogues of this listener to come to an end; set before run
+	turned    atomic.Pointer[time.Time] // when run last showed that it runs; nil before it does
 
 	mu    sync.Mutex
 	conns map[net.Conn]*taken // sockets → what there is of each connection
@@ -67,11 +72,11 @@ type server struct {
 	busy string
 }
 
-// listen opens the address. Serving begins with run.
-func listen(address string, s *service, admission *admission, log *slog.Logger, now func() time.Time) (*listener, error) {
+// listen opens the address, or takes the socket for it that is among those given. Serving begins with run.
+func listen(sockets *handover.Sockets, address string, s *service, admission *admission, log *slog.Logger, now func() time.Time) (*listener, error) {
 	settings := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes}}
-	l, err := settings.Listen(context.Background(), "tcp", address)
+	l, err := sockets.Listen(settings, s.config.Name, address)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +90,15 @@ func listen(address string, s *service, admission *admission, log *slog.Logger, 
 func (l *listener) run(ctx context.Context) {
 	const least, most = 5 * time.Millisecond, time.Second
 	pause := least
+	l.turn()
 	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			l.turn()
+			continue
 		}
 		if err != nil { // out of file descriptors, say: it passes, and asking at once again does not help
 			l.log.Error("cannot accept connections", "address", l.address, "error", err)
@@ -99,6 +109,13 @@ func (l *listener) run(ctx context.Context) {
 		pause = least
 		l.take(ctx, conn)
 	}
+}
+
+// turn shows that run runs, and sees to it that it does so again, even if nobody comes.
+func (l *listener) turn() {
+	now := time.Now()
+	l.turned.Store(&now)
+	_ = l.SetDeadline(now.Add(turnTime)) // an error means that the listener is closed: Accept says so
 }
 
 // take has a connection served in a goroutine of its own, if there is a place for it.

@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/config"
 	"postern/internal/front"
+	"postern/internal/handover"
 )
 
 // entrance is a listener whose clients are greeted, and say IN to sign in.
@@ -46,7 +47,7 @@ func openEntrance(t *testing.T, c config.Listener, limits config.ConnectionLimit
 			_ = conn.Close()
 		}
 	}
-	l, err := listen("127.0.0.1:0", &service{c, nil, server{serve: serve, busy: "* BYE [LIMIT]\r\n"}},
+	l, err := listen(new(handover.Sockets), "127.0.0.1:0", &service{c, nil, server{serve: serve, busy: "* BYE [LIMIT]\r\n"}},
 		newAdmission(limits, quiet, time.Now), quiet, time.Now)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postern/internal/config"
+	"postern/internal/handover"
 	"postern/internal/session"
 )
 
@@ -16,6 +17,7 @@ import (
 // whatever else changes about it. The zero value has none; its fields are to be set before it is used.
 type listeners struct {
 	service   func(config.Listener) *service // says how a listener serves its clients
+	sockets   *handover.Sockets
 	admission *admission
 	sessions  *session.Register
 	log       *slog.Logger
@@ -61,7 +63,7 @@ func (ls *listeners) part(before, next *generation) (change, error) {
 		l := gone[key]
 		if l == nil {
 			var err error
-			if l, err = listen(wanted.Address, ls.service(wanted), ls.admission, ls.log, time.Now); err != nil {
+			if l, err = listen(ls.sockets, wanted.Address, ls.service(wanted), ls.admission, ls.log, time.Now); err != nil {
 				c.discard()
 				return change{}, fmt.Errorf("listener %s: %w", wanted.Address, err)
 			}

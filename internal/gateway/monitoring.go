@@ -46,7 +46,7 @@ func (g *Gateway) monitoringPart(_, next *generation) (change, error) {
 	case m != nil && m.address == c.Address:
 		return change{}, nil
 	}
-	raw, err := net.Listen("tcp", c.Address)
+	raw, err := g.sockets.Listen(net.ListenConfig{}, "metrics", c.Address)
 	if err != nil {
 		return change{}, fmt.Errorf("metrics: %w", err)
 	}

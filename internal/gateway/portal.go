@@ -71,7 +71,7 @@ func (g *Gateway) portalPart(before, next *generation) (change, error) {
 
 // openPortal opens the portal's address. Serving begins with replacePortal.
 func (g *Gateway) openPortal(address string) (*portal, error) {
-	raw, err := net.Listen("tcp", address)
+	raw, err := g.sockets.Listen(net.ListenConfig{}, "portal", address)
 	if err != nil {
 		return nil, err
 	}

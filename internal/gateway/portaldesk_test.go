@@ -16,6 +16,7 @@ import (
 	"postern/auth/factor"
 	"postern/internal/audit"
 	"postern/internal/config"
+	"postern/internal/handover"
 	"postern/internal/session"
 	"postern/internal/store"
 	"postern/internal/web"
@@ -271,7 +272,7 @@ func TestDeskIssuesNoMoreThanSoMany(t *testing.T) {
 func TestDoors(t *testing.T) {
 	c := &config.Config{Domain: "mail.contoso.example"}
 	open := func(address string, l config.Listener) *listener {
-		opened, err := listen(address, &service{config: l}, nil, quiet, time.Now)
+		opened, err := listen(new(handover.Sockets), address, &service{config: l}, nil, quiet, time.Now)
 		if err != nil {
 			t.Fatal(err)
 		}

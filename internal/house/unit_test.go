@@ -15,7 +15,7 @@ const maxExposure = 2.0
 
 var exposure = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
 
-// TestUnitIsHardened holds the unit of deploy against systemd's own judgement.
+// TestUnitIsHardened holds the units of deploy against systemd's own judgement.
 func TestUnitIsHardened(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil && os.Getenv("POSTERN_TEST_TOOLS") == "require" {
@@ -24,16 +24,19 @@ func TestUnitIsHardened(t *testing.T) {
 	if err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
-	content, err := os.ReadFile("../../deploy/postern.service")
-	if err != nil {
-		t.Fatal(err)
+	folder := t.TempDir()
+	for _, name := range []string{"postern.service", "postern.socket"} {
+		content, err := os.ReadFile("../../deploy/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The program is not installed here; systemd wants one that is there.
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(strings.ReplaceAll(string(content), "/usr/bin/postern", "/bin/true")), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	// The program is not installed here; systemd wants one that is there.
-	unit := filepath.Join(t.TempDir(), "postern.service")
-	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(content), "/usr/bin/postern", "/bin/true")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(analyze, "verify", "--man=no", unit).CombinedOutput(); err != nil {
+	unit, socket := filepath.Join(folder, "postern.service"), filepath.Join(folder, "postern.socket")
+	if out, err := exec.Command(analyze, "verify", "--man=no", unit, socket).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 	out, err := exec.Command(analyze, "security", "--offline=true", unit).CombinedOutput()
