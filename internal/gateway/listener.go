@@ -236,7 +236,7 @@ func (l *listener) hold(ctx context.Context, service *service, conn *front.Conn)
 	switch service.config.TLS {
 	case config.Implicit:
 		if err := conn.Handshake(ctx, service.tls); err != nil {
-			log.Info("no connection", "error", err)
+			log.Log(ctx, service.failureLevel(conn), "no connection", "error", err)
 			return nil
 		}
 	case config.NoTLS:
@@ -248,6 +248,15 @@ func (l *listener) hold(ctx context.Context, service *service, conn *front.Conn)
 		conn.StartTLS = service.tls
 	}
 	return service.server.serve(ctx, conn)
+}
+
+// failureLevel is how loud a connection without a TLS handshake is. A load balancer that speaks for itself looks whether somebody
+// is there, every second or two, for ever.
+func (s *service) failureLevel(conn *front.Conn) slog.Level {
+	if contains(s.config.ProxyProtocol, conn.Remote.Addr()) {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // admits reports whether the listener serves an address.

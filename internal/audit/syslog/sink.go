@@ -224,14 +224,16 @@ func (f *feed) listen() {
 	_, f.err = io.Copy(io.Discard, io.LimitReader(f.conn, 1<<20))
 }
 
-// run sends lines until the connection breaks, which is an error, or the receiver has confirmed them.
+// run sends lines until the connection breaks, which is an error, or the receiver has confirmed them. When ctx ends, the lines
+// that are in the log by then are sent, too: the last is the one that says that the gateway has stopped.
 func (f *feed) run(ctx context.Context) error {
 	for {
+		stopped := ctx.Err() != nil
 		more, err := f.batch()
 		if err != nil {
 			return err
 		}
-		if f.bytes >= confirmBytes || f.bytes > 0 && time.Since(f.since) >= f.sink.config.Confirm || ctx.Err() != nil {
+		if f.bytes >= confirmBytes || f.bytes > 0 && time.Since(f.since) >= f.sink.config.Confirm || stopped && !more {
 			return f.end()
 		}
 		if more {
@@ -242,7 +244,6 @@ func (f *feed) run(ctx context.Context) error {
 		case <-f.closed:
 			return errClosed
 		case <-ctx.Done():
-			return f.end()
 		}
 	}
 }
