@@ -14,7 +14,7 @@ import (
 
 const (
 	// checkpointFrames is from how many pages in the log on they are put into the database.
-	checkpointFrames = 1000
+	checkpointFrames = 4000
 	// checkpointLook is how many commits there are between two looks at the log.
 	checkpointLook = 16
 	// mendBlock is how much of the log is written anew at once, in bytes.

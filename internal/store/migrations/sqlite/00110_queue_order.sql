@@ -1,7 +1,8 @@
 -- +goose Up
 
 -- Rows stand in the order of their keys, and ids grow with time: a message that is accepted changes as few pages as can be, and
--- a sync has as little to write. The one index there is gives the messages of a login in the order in which they are due.
+-- a sync has as little to write. The one index there is gives the messages of a login in the order in which they are due. The
+-- parts stay as they are: SQLite would read them whole to compare their keys (sqlite.org/withoutrowid.html).
 
 CREATE TABLE queue_messages_ordered (
     id       TEXT    NOT NULL PRIMARY KEY,
@@ -39,15 +40,3 @@ CREATE TABLE queue_recipients_ordered (
 INSERT INTO queue_recipients_ordered (message, number, state, reply) SELECT message, number, state, reply FROM queue_recipients;
 DROP TABLE queue_recipients;
 ALTER TABLE queue_recipients_ordered RENAME TO queue_recipients;
-
-CREATE TABLE queue_parts_ordered (
-    message TEXT    NOT NULL,
-    number  INTEGER NOT NULL, -- from 0
-    written INTEGER NOT NULL,
-    sealed  BLOB    NOT NULL,
-    PRIMARY KEY (message, number)
-) STRICT, WITHOUT ROWID;
-
-INSERT INTO queue_parts_ordered (message, number, written, sealed) SELECT message, number, written, sealed FROM queue_parts;
-DROP TABLE queue_parts;
-ALTER TABLE queue_parts_ordered RENAME TO queue_parts;
