@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,17 +12,19 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/postgrestest"
 	"postern/internal/sim"
 	"postern/internal/sim/exchange"
 	"postern/internal/sim/tenant"
 )
 
 const (
-	// crashes is how often the gateway is killed, and crashClients how many clients send meanwhile.
-	crashes      = 8
+	// crashClients is how many clients send between two kills.
 	crashClients = 6
-	// longestLife is the longest that it lives between two kills.
+	// longestLife is the longest that the gateway lives between two kills.
 	longestLife = 1500 * time.Millisecond
+	// inFlight is how many messages can be on their way to upstream when the gateway dies: three of each of two mailboxes.
+	inFlight = 2 * 3
 )
 
 // kill ends a process as a crash does. Nothing is expected of its end.
@@ -61,20 +64,44 @@ func queueing(t *testing.T, inner *sim.Sim, outer *simulator, perMinute int) (*d
 	return d, g
 }
 
-// TestI02Crash kills the gateway at random moments while clients send and upstream is in all kinds of moods. Every message
-// that was answered 250 is delivered in the end, and none more than once between two crashes: each may cause one more copy
-// of what was on its way (threat model I-01, I-02, I-03).
+// TestI02Crash kills the gateway at random moments while clients send and upstream takes, refuses, hangs and vanishes. Every
+// message that was answered 250 is delivered in the end or its sender has a report, and none comes more than once between
+// two crashes: each may cause one more copy of what was on its way (threat model I-01, I-02, I-03). POSTERN_LONG kills it 40
+// times, and more until 3,000 messages were answered 250.
 func TestI02Crash(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes half a minute")
 	}
+	if os.Getenv("POSTERN_LONG") != "" {
+		crash(t, "sqlite:postern.db", 40, 3000)
+		return
+	}
+	crash(t, "sqlite:postern.db", 8, 8)
+}
+
+// TestI02CrashOnPostgreSQL is TestI02Crash with the store in PostgreSQL.
+func TestI02CrashOnPostgreSQL(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute")
+	}
+	if os.Getenv("POSTERN_LONG") != "" {
+		crash(t, postgrestest.DSN(t), 15, 1000)
+		return
+	}
+	crash(t, postgrestest.DSN(t), 3, 3)
+}
+
+// crash kills the gateway so many times, and more until so many messages have been answered 250.
+func crash(t *testing.T, store string, crashes, messages int) {
 	inner, outer := ownSim(t, exchange.Limits{PerMinute: -1, Connections: -1, RecipientsPerDay: -1})
 	d, g := queueing(t, inner, outer, 100_000)
+	d.change(t, "store: sqlite:postern.db", fmt.Sprintf("store: %q", store))
 	d.serve(t, g, binary(t, program))
 
 	var sent ledger
-	came := arrivals{t: t, sim: inner, copies: make(map[string]int)}
-	for range crashes {
+	came := arrivals{t: t, sim: inner, copies: make(map[string]int), reports: make(map[string]int)}
+	kills := 0
+	for ; kills < crashes || len(sent.all()) < messages && kills < 10*crashes; kills++ {
 		inner.Tenant.Faults.Clear()
 		for _, fault := range moods() {
 			inner.Tenant.Faults.Add(fault)
@@ -89,7 +116,7 @@ func TestI02Crash(t *testing.T) {
 		g.kill()
 		close(over)
 		clients.Wait()
-		eventually(t, 10*time.Second, "upstream has done with the dead gateway", func() error {
+		eventually(t, 20*time.Second, "upstream has done with the dead gateway", func() error {
 			if n := inner.Exchange.Sessions(); n > 0 {
 				return fmt.Errorf("%d connections", n)
 			}
@@ -101,46 +128,62 @@ func TestI02Crash(t *testing.T) {
 	}
 	inner.Tenant.Faults.Clear()
 	d.emptyQueue(t)
-
 	came.count("after the last crash")
 
-	accepted, extra := sent.all(), 0
+	accepted := sent.all()
+	bounced, extra := 0, 0
 	for _, id := range accepted {
-		switch n := came.copies[id]; {
-		case n == 0:
+		switch copies, reports := came.copies[id], came.reports[id]; {
+		case copies == 0 && reports == 0:
 			t.Errorf("message %s was answered 250 and is lost", id)
-		case n > 1:
-			extra += n - 1
+		case copies == 0:
+			bounced++
+			extra += reports - 1
+		default:
+			extra += copies - 1
 		}
 	}
-	t.Logf("%d messages answered 250 over %d crashes; %d copies too many", len(accepted), crashes, extra)
-	if len(accepted) < crashes {
-		t.Errorf("only %d messages were accepted: this test has seen nothing", len(accepted))
+	t.Logf("%d messages answered 250 over %d crashes: %d delivered, %d bounced; %d copies too many", len(accepted), kills, len(accepted)-bounced, bounced, extra)
+	if len(accepted) < messages {
+		t.Errorf("%d messages were accepted, want %d: this test has seen too little", len(accepted), messages)
+	}
+	if extra > kills*inFlight {
+		t.Errorf("%d copies too many, want no more than were on their way: %d", extra, kills*inFlight)
 	}
 }
 
-// arrivals counts the messages that have come to the recipient, by their ids.
+// arrivals counts the messages that have come to the recipient, and the reports that have come to senders, by the messages'
+// ids.
 type arrivals struct {
-	t      *testing.T
-	sim    *sim.Sim
-	copies map[string]int
+	t               *testing.T
+	sim             *sim.Sim
+	copies, reports map[string]int
 }
 
-// count looks at what has come since the last time: one copy of a message at the most.
+// count looks at what has come since the last time: one copy of a message at the most, and one report.
 func (a *arrivals) count(when string) {
 	a.t.Helper()
+	a.copies = a.more(when, a.copies, "", "bob@contoso.example")
+	a.reports = a.more(when, a.reports, "Action: failed", "alice@contoso.example", "scans@contoso.example")
+}
+
+// more counts the messages of some mailboxes that have a text in them.
+func (a *arrivals) more(when string, before map[string]int, text string, mailboxes ...string) map[string]int {
+	a.t.Helper()
 	now := make(map[string]int)
-	for _, message := range a.sim.Exchange.Messages("bob@contoso.example", "INBOX") {
-		if id := crashID.FindString(string(message)); id != "" {
-			now[id]++
+	for _, mailbox := range mailboxes {
+		for _, message := range a.sim.Exchange.Messages(mailbox, "INBOX") {
+			if id := crashID.FindString(string(message)); id != "" && strings.Contains(string(message), text) {
+				now[id]++
+			}
 		}
 	}
 	for id, n := range now {
-		if more := n - a.copies[id]; more > 1 {
-			a.t.Errorf("message %s came %d times %s", id, more, when)
+		if more := n - before[id]; more > 1 {
+			a.t.Errorf("message %s, or a report about it, came %d times %s", id, more, when)
 		}
 	}
-	a.copies = now
+	return now
 }
 
 // moods are what upstream is like between two crashes.
@@ -148,8 +191,11 @@ func moods() []tenant.Fault {
 	all := []tenant.Fault{
 		{Point: tenant.SMTPEnd, Reply: "451 4.3.2 Temporary server error", Times: 5},
 		{Point: tenant.SMTPMail, Reply: "451 4.3.2 Temporary server error", Times: 3},
+		{Point: tenant.SMTPRcpt, Match: "bob@contoso.example", Reply: "550 5.1.10 RESOLVER.ADR.RecipientNotFound", Times: 4},
 		{Point: tenant.SMTPConnect, Drop: true, Times: 2},
 		{Point: tenant.SMTPEnd, Delay: 300 * time.Millisecond, Times: 10},
+		{Point: tenant.SMTPEnd, Delay: 2 * time.Second, Drop: true, Times: 3},
+		{Point: tenant.SMTPSent, Delay: 2 * time.Second, Times: 2}, // it has the message, and its word comes too late
 		{Point: tenant.SMTPData, Drop: true, Times: 3},
 	}
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })

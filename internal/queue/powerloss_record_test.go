@@ -123,7 +123,7 @@ func (r *recording) read(trace string) error {
 		}
 		e, found, err := r.parse(bytes.TrimRight(line, "\n"))
 		if err != nil {
-			return fmt.Errorf("%.200q: %w", line, err)
+			return fmt.Errorf("%.200q … %q: %w", line, line[max(0, len(line)-200):], err)
 		}
 		if found {
 			r.events = append(r.events, e)

@@ -26,9 +26,10 @@ func pathOf(rest, prefix string) (address string, parameters []string, ok bool) 
 	return address, strings.Fields(after), ok && bracket
 }
 
-// fault lets an ordered fault strike at a point of the transaction, and reports whether it has answered.
-func (m *smtpSession) fault(point tenant.Point) (answered bool, err error) {
-	reply, drop := m.server.strike(point, m.mailbox)
+// fault lets a fault strike that was ordered at a point of the transaction, for the mailbox or one of other names, and
+// reports whether it has answered.
+func (m *smtpSession) fault(point tenant.Point, names ...string) (answered bool, err error) {
+	reply, drop := m.server.strike(point, append(names, m.mailbox)...)
 	switch {
 	case drop:
 		return true, errBye
@@ -90,7 +91,7 @@ func (m *smtpSession) rcpt(rest string) error {
 	if len(m.recipients) >= maxRecipients {
 		return m.say("452 4.5.3 Too many recipients")
 	}
-	if answered, err := m.fault(tenant.SMTPRcpt); answered {
+	if answered, err := m.fault(tenant.SMTPRcpt, recipient); answered {
 		return err
 	}
 	m.recipients = append(m.recipients, recipient)

@@ -20,7 +20,7 @@ const (
 	SMTPConnect Point = "smtp-connect"
 	SMTPAuth    Point = "smtp-auth" // matched by mailbox, as all that follow
 	SMTPMail    Point = "smtp-mail"
-	SMTPRcpt    Point = "smtp-rcpt"
+	SMTPRcpt    Point = "smtp-rcpt" // matched by the recipient, too
 	SMTPData    Point = "smtp-data"
 	SMTPEnd     Point = "smtp-end"  // at the end of the message
 	SMTPSent    Point = "smtp-sent" // once the message is stored and before the reply: the place for a Drop
