@@ -60,8 +60,12 @@ func (q *Queue) Accept(ctx context.Context, m *Message, content *Spool, why stri
 	if err != nil {
 		return err
 	}
+	if inFlight {
+		q.taken.set(q.taken.messages, m.ID)
+	}
 	if err := q.keep(ctx, row, content); err != nil {
-		return err
+		q.taken.unset(q.taken.messages, m.ID)
+		return q.doubtful(err)
 	}
 	q.depths.add(m.Submitter)
 	if !inFlight {

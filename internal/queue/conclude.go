@@ -13,6 +13,7 @@ import (
 func (q *Queue) Follow(id string, await func(context.Context) Result) {
 	began := q.now()
 	q.work.Go(func() {
+		defer q.taken.unset(q.taken.messages, id)
 		ctx, cancel := context.WithTimeout(q.cut, deliverTimeout)
 		defer cancel()
 		result := await(ctx)

@@ -26,6 +26,8 @@ const (
 // upstream could be reached, or at least that it was not upstream's fault.
 func (q *Queue) deliver(id string, permit *Permit, place *place, limits Limits) (reached bool) {
 	defer permit.Unused()
+	q.taken.set(q.taken.messages, id)
+	defer q.taken.unset(q.taken.messages, id)
 	ctx, cancel := context.WithTimeout(q.cut, deliverTimeout)
 	defer cancel()
 	row, err := q.config.Store.QueuedMessage(ctx, id)

@@ -131,7 +131,7 @@ func (d *drain) step(ctx context.Context) (started bool, until time.Time, err er
 	if err != nil || id == "" {
 		place.end()
 		permit.Unused()
-		return err == nil, time.Time{}, err // somebody else was quicker: look again
+		return err == nil, time.Time{}, q.doubtful(err) // somebody else was quicker: look again
 	}
 	d.turn++
 	d.served[login] = d.turn

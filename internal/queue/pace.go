@@ -68,9 +68,13 @@ func (q *Queue) admit(ctx context.Context, mailbox, login string, l Limits, reci
 		return nil, Wait{}, errNotAlive
 	}
 	p := &Permit{queue: q, submission: store.Submission{ID: rand.Text(), Mailbox: mailbox, Login: login, Node: q.node.id, Recipients: recipients}}
+	q.taken.set(q.taken.permits, p.submission.ID)
 	verdict, err := q.config.Store.BeginSubmission(ctx, p.submission, storeLimits(l), q.now())
+	if err != nil || verdict.Limit != store.Unlimited {
+		q.taken.unset(q.taken.permits, p.submission.ID)
+	}
 	if err != nil {
-		return nil, Wait{}, err
+		return nil, Wait{}, q.doubtful(err)
 	}
 	if verdict.Limit != store.Unlimited {
 		return nil, Wait{verdict.Limit, verdict.Until, verdict.Reason}, nil
@@ -95,14 +99,15 @@ func (p *Permit) Unused() {
 	p.giveBack(func(ctx context.Context) error { return p.queue.config.Store.CancelSubmission(ctx, p.submission) })
 }
 
-// giveBack gives the permit back once. When the store does not take it, the permit stays in use until this process ends
-// or dies: that slows a mailbox, and nothing else.
+// giveBack gives the permit back once. When the store does not take it, the permit stays in use until it does.
 func (p *Permit) giveBack(do func(context.Context) error) {
 	if p.over.Swap(true) {
 		return
 	}
-	if err := do(context.Background()); err != nil {
-		p.queue.log.Error("a place for messages is not free again", "mailbox", p.submission.Mailbox, "error", err)
+	err := p.queue.doubtful(do(context.Background()))
+	p.queue.taken.unset(p.queue.taken.permits, p.submission.ID)
+	if err != nil {
+		p.queue.log.Error("a place for messages is not free again yet", "mailbox", p.submission.Mailbox, "error", err)
 	}
 	// Whatever waits for a permit has a drain that does. Without one there is nothing to look for.
 	p.queue.freed(p.submission.Mailbox)

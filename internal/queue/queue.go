@@ -84,6 +84,7 @@ type Queue struct {
 	courier Courier
 	large   chan struct{} // places for large messages that are being written
 	places  *places
+	taken   *taken
 	depths  depths
 
 	stop    context.CancelFunc // tells drains to take no more
@@ -104,7 +105,7 @@ func Open(ctx context.Context, c Config) (*Queue, error) {
 		c.Now = c.Store.Now
 	}
 	q := &Queue{config: c, log: c.Log, now: c.Now, node: newNode(c.Now), large: make(chan struct{}, maxLarge),
-		places: newPlaces(), look: make(chan struct{}, 1), drains: make(map[string]*drain), stop: func() {}}
+		places: newPlaces(), taken: newTaken(), look: make(chan struct{}, 1), drains: make(map[string]*drain), stop: func() {}}
 	q.cut, q.abandon = context.WithCancel(context.Background())
 	if err := q.node.beat(ctx, c.Store); err != nil {
 		return nil, err
@@ -165,6 +166,9 @@ func (q *Queue) live(ctx context.Context) {
 		}
 		if err := q.bury(ctx); err != nil && ctx.Err() == nil {
 			q.log.Error("the queue cannot see who else delivers", "error", err)
+		}
+		if err := q.settle(ctx); err != nil && ctx.Err() == nil {
+			q.log.Error("the queue cannot see what it has taken", "error", err)
 		}
 	}
 }

@@ -92,6 +92,32 @@ func (s *Store) commit(ctx context.Context, durable bool, do func(context.Contex
 	return <-own.done // whoever has handed over a change has to know what became of it
 }
 
+// onceTime is how long [Store.commitOnce] tries to find out what became of a commit.
+const onceTime = 10 * time.Second
+
+// commitOnce is a durable commit of new rows whose keys were chosen for it alone. Where the answer to the commit is lost, it is
+// made anew: the database takes the rows if they are not there, and otherwise says that they are, after any commit under way.
+func (s *Store) commitOnce(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	err := s.commit(ctx, true, do)
+	if !s.engine.answerLost(err) {
+		return err
+	}
+	for deadline := time.Now().Add(onceTime); ; {
+		again := s.commit(ctx, true, do)
+		switch {
+		case again == nil, s.engine.duplicate(again):
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("%w, and then: %w", err, again)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
 func (c *committer) run() {
 	for {
 		select {

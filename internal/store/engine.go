@@ -32,6 +32,10 @@ type engine interface {
 	transact(ctx context.Context, durable bool, do func(context.Context, *sql.Tx) error) error
 	// hasty runs a statement in the same way as a transaction that is not durable.
 	hasty(ctx context.Context, query string, arguments ...any) (sql.Result, error)
+	// answerLost reports whether a transaction that ended with an error may have been committed all the same.
+	answerLost(err error) bool
+	// duplicate reports whether an error is that of a row that is there already.
+	duplicate(err error) bool
 	// serialise makes transactions that call it with the same words run one after the other, from here to their end.
 	serialise(ctx context.Context, tx *sql.Tx, what ...string) error
 	// lockRows and skipLocked end a SELECT whose rows are to be changed: other transactions wait for the rows, or pass them over.

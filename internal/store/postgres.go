@@ -3,10 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"time"
 
@@ -151,6 +154,27 @@ func inTheWay(err error) bool {
 		return false
 	}
 	return refused.Code == "40001" || refused.Code == "40P01" // serialization_failure, deadlock_detected
+}
+
+// answerLost reports whether the connection broke when it was open, or the server ended it: a commit that was under way then
+// may have been carried out.
+func (e *postgres) answerLost(err error) bool {
+	var refused *pgconn.PgError
+	var unconnected *pgconn.ConnectError
+	switch {
+	case err == nil, errors.As(err, &unconnected), errors.Is(err, context.Canceled):
+		return false
+	case errors.As(err, &refused):
+		return strings.HasPrefix(refused.Code, "57P") || strings.HasPrefix(refused.Code, "08") // operator intervention, connection exception
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, pgconn.ErrConnClosed)
+}
+
+func (e *postgres) duplicate(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == "23505" // unique_violation
 }
 
 // hasty runs a statement whose commit returns before it is on the disk: it survives the end of this process, and may be

@@ -75,7 +75,7 @@ func (m *QueuedMessage) associatedData() []byte {
 
 // Enqueue keeps a message whose parts but the last ones have been written in a generation, see [Store.WriteParts], and
 // these last ones. When it returns nil, all of it is on the disk. When it returns an error, nothing of it will be
-// delivered.
+// delivered, but where a connection to the database broke and could not be made anew in time.
 func (s *Store) Enqueue(ctx context.Context, m QueuedMessage, last []Part, generation int) error {
 	sealed, err := s.ring.Seal(m.Record, m.associatedData())
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Store) Enqueue(ctx context.Context, m QueuedMessage, last []Part, gener
 	if err != nil {
 		return err
 	}
-	err = s.commit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.commitOnce(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.sameGeneration(generation); err != nil {
 			return err
 		}

@@ -70,20 +70,8 @@ func (s *Store) Bury(ctx context.Context, n Node, now time.Time) (messages int64
 }
 
 func countAsSent(ctx context.Context, tx *sql.Tx, node string, now time.Time) error {
-	found, err := tx.QueryContext(ctx, `SELECT id, mailbox, login, recipients FROM submissions WHERE node = ?`, node)
+	open, err := rows(ctx, tx, scanSubmission, `SELECT id, mailbox, login, node, recipients FROM submissions WHERE node = ?`, node)
 	if err != nil {
-		return err
-	}
-	var open []Submission
-	for found.Next() {
-		var s Submission
-		if err := found.Scan(&s.ID, &s.Mailbox, &s.Login, &s.Recipients); err != nil {
-			_ = found.Close()
-			return err
-		}
-		open = append(open, s)
-	}
-	if err := found.Err(); err != nil {
 		return err
 	}
 	for _, s := range open {

@@ -229,6 +229,15 @@ func (s *Store) QueueTries(ctx context.Context, id string) ([]Try, error) {
 	return found, nil
 }
 
+// Claimed gives the ids of the messages that a node has taken.
+func (s *Store) Claimed(ctx context.Context, node string) ([]string, error) {
+	found, err := rows(ctx, s.reader, scanText, `SELECT id FROM queue_messages WHERE node = ?`, node)
+	if err != nil {
+		return nil, fmt.Errorf("messages that node %s has taken: %w", node, err)
+	}
+	return found, nil
+}
+
 // Unclaim gives back a message that a node has taken and not tried.
 func (s *Store) Unclaim(ctx context.Context, id, node string) error {
 	err := s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) error {

@@ -154,6 +154,11 @@ func (e *sqlite) transact(ctx context.Context, durable bool, do func(context.Con
 	return e.unsynced(ctx, func(conn *sql.Conn) error { return oneTransaction(ctx, conn, do) })
 }
 
+// answerLost is false: a commit of this process's own is known to it.
+func (e *sqlite) answerLost(error) bool { return false }
+
+func (e *sqlite) duplicate(error) bool { return false }
+
 // hasty runs a statement whose commit is not synced.
 func (e *sqlite) hasty(ctx context.Context, query string, arguments ...any) (result sql.Result, err error) {
 	err = e.unsynced(ctx, func(conn *sql.Conn) error {

@@ -127,7 +127,7 @@ func row[T any](ctx context.Context, e engine, statement *sql.Stmt, scan func(sc
 }
 
 // rows reads all rows of a query.
-func rows[T any](ctx context.Context, db *sql.DB, scan func(scanner) (T, error), query string, arguments ...any) ([]T, error) {
+func rows[T any](ctx context.Context, db queryer, scan func(scanner) (T, error), query string, arguments ...any) ([]T, error) {
 	found, err := db.QueryContext(ctx, query, arguments...)
 	if err != nil {
 		return nil, err

@@ -224,6 +224,21 @@ func addCount(ctx context.Context, tx *sql.Tx, subject, unit string, n int, span
 	return err
 }
 
+// Submissions gives what a node has begun and not ended.
+func (s *Store) Submissions(ctx context.Context, node string) ([]Submission, error) {
+	const query = `SELECT id, mailbox, login, node, recipients FROM submissions WHERE node = ?`
+	found, err := rows(ctx, s.reader, scanSubmission, query, node)
+	if err != nil {
+		return nil, fmt.Errorf("what node %s is sending: %w", node, err)
+	}
+	return found, nil
+}
+
+func scanSubmission(row scanner) (s Submission, err error) {
+	err = row.Scan(&s.ID, &s.Mailbox, &s.Login, &s.Node, &s.Recipients)
+	return s, err
+}
+
 // CancelSubmission ends a submission that did not reach upstream.
 func (s *Store) CancelSubmission(ctx context.Context, submission Submission) error {
 	err := s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) error {
