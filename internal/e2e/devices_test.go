@@ -19,41 +19,60 @@ type device struct {
 // plugIn connects a device that has an address of its own.
 func plugIn(t *testing.T, from, to string) *device {
 	t.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
-	conn, err := dialer.Dial("tcp", to)
+	d, err := plugInQuietly(from, to, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
-	d := &device{t, conn, bufio.NewReader(conn)}
-	d.hear("220 ")
+	d.t = t
+	t.Cleanup(func() { _ = d.conn.Close() })
 	return d
+}
+
+// plugInQuietly is plugIn for one of many, whose troubles are errors. All that it does has to be over within a time.
+func plugInQuietly(from, to string, limit time.Duration) (*device, error) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: limit}
+	conn, err := dialer.Dial("tcp", to)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetDeadline(time.Now().Add(limit))
+	d := &device{conn: conn, in: bufio.NewReader(conn)}
+	if err := d.await("220 "); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return d, nil
 }
 
 // say sends text as it is, and hears a reply that begins with want.
 func (d *device) say(text, want string) {
 	d.t.Helper()
-	if _, err := d.conn.Write([]byte(text)); err != nil {
+	if err := d.try(text, want); err != nil {
 		d.t.Fatal(err)
 	}
-	d.hear(want)
 }
 
-func (d *device) hear(want string) {
-	d.t.Helper()
+// try is say with an error where it does not hear that.
+func (d *device) try(text, want string) error {
+	if _, err := d.conn.Write([]byte(text)); err != nil {
+		return err
+	}
+	return d.await(want)
+}
+
+func (d *device) await(want string) error {
 	for {
 		line, err := d.in.ReadString('\n')
 		if err != nil {
-			d.t.Fatalf("waiting for %q: %v", want, err)
+			return fmt.Errorf("waiting for %q: %w", want, err)
 		}
 		if len(line) > 3 && line[3] == '-' {
 			continue
 		}
 		if !strings.HasPrefix(line, want) {
-			d.t.Fatalf("heard %q, want %q", line, want)
+			return fmt.Errorf("heard %q, want %q", line, want)
 		}
-		return
+		return nil
 	}
 }
 
