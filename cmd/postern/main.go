@@ -61,7 +61,7 @@ with an app password; it signs in to Exchange Online with OAuth 2.0.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nrun %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newDemo(), newSim(), newServe(), newReload(), newInit(), newConfig(), newCheck(), newUser(), newPassword(), newSession(), newQueue(), newAudit(), newLogGroup(), newCertificate(), newForecast(), newVersion(),
+	root.AddCommand(newDemo(), newSim(), newServe(), newReload(), newUpgrade(), newInit(), newConfig(), newCheck(), newUser(), newPassword(), newSession(), newQueue(), newAudit(), newLogGroup(), newCertificate(), newForecast(), newVersion(),
 		newLockdown(), newKeys(), newBackup(), newRestore(), newManual())
 	return root
 }

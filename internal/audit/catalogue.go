@@ -11,7 +11,7 @@ func Catalogue() []Event {
 		AccountRechecked{}, EnrolmentRefused{}, PasswordIssued{}, PasswordRenewed{}, PasswordRevoked{}, LoginLocked{}, LoginUnlocked{}, SessionsCut{},
 		PortalSignIn{}, PortalSignOut{}, PortalRefused{}, FactorEnrolled{}, FactorRenamed{}, FactorRemoved{},
 		FactorProven{}, FactorRefused{}, FactorsReset{}, EventsExported{}, LogRotated{}, LogContinued{}, LogPruned{}, LogLevelChanged{},
-		GatewayStarted{}, GatewayStopped{}, ConfigurationChanged{}, ConfigurationRefused{}, LockdownBegun{}, LockdownLifted{}, TokensForgotten{},
+		GatewayStarted{}, GatewayStopped{}, GatewayUpgrade{}, GatewayUpgradeFailed{}, ConfigurationChanged{}, ConfigurationRefused{}, LockdownBegun{}, LockdownLifted{}, TokensForgotten{},
 		KeysRotated{}, KeysResealed{}, KeysRetired{}, BackupMade{}, RestoredReleased{},
 		CertificateShown{}, CertificateRefused{}, CertificateExpiring{}, PrivateCACreated{},
 	}

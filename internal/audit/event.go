@@ -26,11 +26,14 @@ type GatewayStarted struct {
 	Listeners []string `json:"listeners"` // each with its protocol, TLS and address
 	// Asserted are the authentication contexts that the administrator says prove MFA, as provider:context.
 	Asserted []string `json:"asserted_contexts,omitempty"`
+	// Predecessor is the number of the process in whose place this one serves after an upgrade.
+	Predecessor int `json:"predecessor,omitempty"`
 }
 
 // GatewayStopped is a gateway that came to an orderly end.
 type GatewayStopped struct {
-	Sessions int `json:"sessions"` // sessions that the stop cut off
+	Sessions  int `json:"sessions"`            // sessions that the stop cut off
+	Successor int `json:"successor,omitempty"` // number of the process that serves in its place after an upgrade
 }
 
 func (GatewayStarted) Kind() string { return "gateway-started" }

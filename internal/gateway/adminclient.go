@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 )
 
 // Running is a running gateway, as the administrator's commands reach it over its admin socket.
@@ -72,6 +73,16 @@ func (r *Running) ChangeLogLevel(ctx context.Context, level slog.Level) (slog.Le
 	var before LogLevel
 	err := r.ask(ctx, http.MethodPost, "/log/level", LogLevel{level}, &before)
 	return before.Level, err
+}
+
+// Upgrade has a new process, of the program as it is now, take the gateway's place, and waits until it has. drain is how long the
+// sessions of the old one may go on; 0 for as long as they do by themselves.
+func (r *Running) Upgrade(ctx context.Context, drain time.Duration) (Upgraded, error) {
+	var done Upgraded
+	patient := *r
+	patient.client = &http.Client{Transport: r.client.Transport, Timeout: upgradeTime}
+	err := patient.ask(ctx, http.MethodPost, "/upgrade", upgradeOrder{Drain: drain}, &done)
+	return done, err
 }
 
 // ask sends an order and reads the answer.

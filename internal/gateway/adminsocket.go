@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"postern/internal/audit"
+	"postern/internal/handover"
 	"postern/internal/keys"
 	"postern/internal/session"
 )
@@ -47,6 +48,8 @@ type adminSocket struct {
 const (
 	// adminTimeout bounds a request and its answer.
 	adminTimeout = 10 * time.Second
+	// adminName is what the socket is called where sockets have names.
+	adminName = "admin"
 	// maxAdminRequest bounds a request's content in bytes.
 	maxAdminRequest = 64 << 10
 )
@@ -73,8 +76,16 @@ type Cut struct {
 // errSocketTaken is an admin socket at which somebody answers.
 var errSocketTaken = errors.New("another running gateway has this admin socket; give each of them its own in the setting admin_socket")
 
-// listenAdmin makes the socket. A file that a gateway left behind when it died is replaced.
-func listenAdmin(path string) (net.Listener, os.FileInfo, error) {
+// listenAdmin makes the socket, or takes the predecessor's. A file that a gateway left behind when it died is replaced.
+func listenAdmin(sockets *handover.Sockets, path string) (net.Listener, os.FileInfo, error) {
+	if l, err := sockets.Take("unix", adminName, path); l != nil {
+		if info, err := os.Lstat(path); err == nil {
+			return l, info, nil
+		}
+		_ = l.Close() // nobody can reach it: its file was removed
+	} else if err != nil {
+		return nil, nil, err
+	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		_ = conn.Close()
 		return nil, nil, errSocketTaken
@@ -98,12 +109,12 @@ func listenAdmin(path string) (net.Listener, os.FileInfo, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, l.Close())
 	}
-	return l, info, nil
+	return sockets.Add(l, adminName, path), info, nil
 }
 
 // startAdmin makes the socket and gives it with the function that serves it until close.
-func startAdmin(path string, sessions *session.Register, record interface{ Record(audit.Event) error }, ring *keys.Ring, log *slog.Logger, orders ...adminOrder) (*adminSocket, func(), error) {
-	l, identity, err := listenAdmin(path)
+func startAdmin(sockets *handover.Sockets, path string, sessions *session.Register, record interface{ Record(audit.Event) error }, ring *keys.Ring, log *slog.Logger, orders ...adminOrder) (*adminSocket, func(), error) {
+	l, identity, err := listenAdmin(sockets, path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("admin socket: %w", err)
 	}
@@ -124,19 +135,26 @@ func startAdmin(path string, sessions *session.Register, record interface{ Recor
 	return a, func() { _ = a.server.Serve(l) }, nil
 }
 
-// close stops serving and removes the socket. A second call does nothing.
+// close stops serving and removes the socket. After a first call of this or of leave, a second does nothing.
 func (a *adminSocket) close() {
 	a.closing.Do(func() {
 		if now, err := os.Lstat(a.path); err == nil && os.SameFile(now, a.identity) {
 			_ = os.Remove(a.path)
 		}
-		_ = a.listener.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if a.server.Shutdown(ctx) != nil {
-			_ = a.server.Close()
-		}
+		a.stop()
 	})
+}
+
+// leave stops serving, and leaves the socket to the successor.
+func (a *adminSocket) leave() { a.closing.Do(a.stop) }
+
+func (a *adminSocket) stop() {
+	_ = a.listener.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if a.server.Shutdown(ctx) != nil {
+		_ = a.server.Close()
+	}
 }
 
 // peerKey is where a connection's context has its peer.
@@ -243,10 +261,15 @@ func readOrder(from io.Reader, order any) error {
 type adminOrder struct {
 	pattern string // method and path
 	do      func(ctx context.Context, by string, order io.Reader) (any, error)
+	limit   time.Duration // what it may take; 0 for adminTimeout
 }
 
 func (a *adminSocket) carryOut(w http.ResponseWriter, r *http.Request, o adminOrder) {
 	uid, _ := r.Context().Value(peerKey{}).(uint32)
+	if o.limit > 0 {
+		both, until := http.NewResponseController(w), time.Now().Add(o.limit)
+		_, _ = both.SetReadDeadline(until), both.SetWriteDeadline(until) // an error means that the client has gone
+	}
 	content, err := o.do(r.Context(), userName(uid), r.Body)
 	if err != nil {
 		answer(w, http.StatusUnprocessableEntity, map[string]string{"error": err.Error()})

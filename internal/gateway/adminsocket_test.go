@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"postern/internal/audit"
+	"postern/internal/handover"
 	"postern/internal/session"
 )
 
@@ -48,7 +49,7 @@ func newOffice(t *testing.T) *office {
 // serve opens the socket and serves it until the end of the test, or until the function it gives is called.
 func (o *office) serve() (closeIt func()) {
 	o.t.Helper()
-	a, serve, err := startAdmin(o.path, o.sessions, o.audit, nil, quiet)
+	a, serve, err := startAdmin(new(handover.Sockets), o.path, o.sessions, o.audit, nil, quiet)
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func TestSocketOfADeadGatewayIsReplaced(t *testing.T) {
 
 func TestSocketOfALiveGatewayIsLeftAlone(t *testing.T) {
 	o := newOffice(t)
-	if _, _, err := startAdmin(o.path, o.sessions, o.audit, nil, quiet); !errors.Is(err, errSocketTaken) {
+	if _, _, err := startAdmin(new(handover.Sockets), o.path, o.sessions, o.audit, nil, quiet); !errors.Is(err, errSocketTaken) {
 		t.Errorf("got %v, want that it is taken", err)
 	}
 	if _, err := o.Sessions(t.Context()); err != nil {
@@ -200,7 +201,7 @@ func TestWhatIsNoSocketIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := startAdmin(path, &session.Register{}, &recorder{}, nil, quiet); err == nil || !strings.Contains(err.Error(), "is not a socket") {
+	if _, _, err := startAdmin(new(handover.Sockets), path, &session.Register{}, &recorder{}, nil, quiet); err == nil || !strings.Contains(err.Error(), "is not a socket") {
 		t.Errorf("got %v, want that it is not a socket", err)
 	}
 	if content, err := os.ReadFile(path); err != nil || string(content) != "precious" {

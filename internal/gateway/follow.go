@@ -65,7 +65,14 @@ func (g *Gateway) follow(ctx context.Context, seen fileIdentity) {
 		case <-ticker.C:
 		}
 		now := identify(g.file)
-		if now != seen && now == last {
+		switch {
+		case now == seen || now != last:
+		case g.succeeded():
+			seen = now
+			if err := g.upholdFile(); err != nil {
+				g.log.Warn("sessions are not held against the changed configuration", "error", err)
+			}
+		default:
 			seen = now
 			_, _ = g.ReloadFile(ByFile) // it is in the log
 		}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,10 @@ type Options struct {
 	File string
 	// Sockets are those that the process was started with, to be served in the place of new ones; nil for none.
 	Sockets *handover.Sockets
+	// Predecessor is the process in whose place the gateway serves; nil for none.
+	Predecessor *handover.Predecessor
+	// Program is what Upgrade starts, with its arguments; nil for a gateway that cannot be upgraded.
+	Program []string
 }
 
 // Gateway is a running gateway.
@@ -65,6 +70,8 @@ type Gateway struct {
 	admin        *adminSocket               // nil where there is none
 
 	trail     trail
+	upgrade   *upgrade
+	pid       int
 	file      string       // see Options
 	refused   atomic.Value // string: why the file that is there now is not in force; empty where it is
 	reloading sync.Mutex
@@ -84,7 +91,7 @@ func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{log: o.Log, level: &logLevel{level: o.Level, audit: state.Audit, log: o.Log}, state: state, trail: trail{state: state, log: o.Log}, file: o.File,
-		sockets: cmp.Or(o.Sockets, new(handover.Sockets))}
+		sockets: cmp.Or(o.Sockets, new(handover.Sockets)), upgrade: newUpgrade(o.Program), pid: os.Getpid()}
 	if err := g.start(ctx, c, o); err != nil {
 		return nil, errors.Join(err, g.close())
 	}
@@ -94,6 +101,8 @@ func Start(ctx context.Context, c *config.Config, o Options) (*Gateway, error) {
 // start makes the parts from the bottom up, and has the first generation come into force as a reload has the others.
 func (g *Gateway) start(ctx context.Context, c *config.Config, o Options) error {
 	g.watchEvents(o.Version)
+	g.reloading.Lock() // the first generation comes into force whole before the next one does
+	defer g.reloading.Unlock()
 	first, err := newGeneration(c, nil)
 	if err != nil {
 		return err
@@ -106,7 +115,7 @@ func (g *Gateway) start(ctx context.Context, c *config.Config, o Options) error 
 	if err != nil {
 		return err
 	}
-	serveAdmin, err := g.open(o.Version, first, changes)
+	serveAdmin, err := g.open(o, first, changes)
 	if err != nil {
 		discard(changes)
 		return err
@@ -126,6 +135,10 @@ func (g *Gateway) start(ctx context.Context, c *config.Config, o Options) error 
 	}
 	g.wait.Go(func() { followKeys(watch, g.state.Keys, g.log) })
 	g.wait.Go(serveAdmin)
+	if err := o.Predecessor.Serve(); err != nil {
+		g.log.Warn("the process that this one succeeds did not hand over in order", "error", err)
+	}
+	g.trail.begin(c)
 	return nil
 }
 
@@ -219,11 +232,14 @@ func (g *Gateway) services() func(config.Listener) *service {
 }
 
 // open does what comes last before anybody is served: the admin socket, and the line in the audit log.
-func (g *Gateway) open(version string, first *generation, changes []change) (serveAdmin func(), err error) {
+func (g *Gateway) open(o Options, first *generation, changes []change) (serveAdmin func(), err error) {
 	if serveAdmin, err = g.openAdmin(); err != nil {
 		return nil, err
 	}
-	started := audit.GatewayStarted{Version: version, Config: first.config.Digest, Asserted: first.config.AssertedContexts()}
+	started := audit.GatewayStarted{Version: o.Version, Config: first.config.Digest, Asserted: first.config.AssertedContexts()}
+	if o.Predecessor != nil {
+		started.Predecessor = o.Predecessor.PID
+	}
 	for _, c := range changes {
 		started.Listeners = append(started.Listeners, c.serves...)
 	}
@@ -234,7 +250,7 @@ func (g *Gateway) open(version string, first *generation, changes []change) (ser
 // that shares the store, this one does without: what matters, locks and revocations, reaches it through the store.
 func (g *Gateway) openAdmin() (serve func(), err error) {
 	socket := g.generation().config.AdminSocket
-	g.admin, serve, err = startAdmin(socket, &g.sessions, g.state.Audit, g.state.Keys, g.log, g.orders()...)
+	g.admin, serve, err = startAdmin(g.sockets, socket, &g.sessions, g.state.Audit, g.state.Keys, g.log, g.orders()...)
 	if errors.Is(err, errSocketTaken) {
 		g.log.Warn("this gateway cannot be reached by postern session", "socket", socket, "error", err)
 		return func() {}, nil
@@ -245,10 +261,11 @@ func (g *Gateway) openAdmin() (serve func(), err error) {
 // orders are what the administrator's commands can have the running gateway do.
 func (g *Gateway) orders() []adminOrder {
 	return []adminOrder{
-		{"POST /reload", func(_ context.Context, by string, _ io.Reader) (any, error) { return g.ReloadFile(by) }},
-		{"GET /reload", func(ctx context.Context, _ string, _ io.Reader) (any, error) { return g.CompareFile(ctx) }},
-		{"POST /log/level", func(_ context.Context, by string, order io.Reader) (any, error) { return g.level.change(by, order) }},
-		{"GET /log/level", func(context.Context, string, io.Reader) (any, error) { return g.level.show() }},
+		{pattern: "POST /reload", do: func(_ context.Context, by string, _ io.Reader) (any, error) { return g.ReloadFile(by) }},
+		{pattern: "GET /reload", do: func(ctx context.Context, _ string, _ io.Reader) (any, error) { return g.CompareFile(ctx) }},
+		{pattern: "POST /log/level", do: func(_ context.Context, by string, order io.Reader) (any, error) { return g.level.change(by, order) }},
+		{pattern: "GET /log/level", do: func(context.Context, string, io.Reader) (any, error) { return g.level.show() }},
+		{pattern: "POST /upgrade", do: g.orderUpgrade, limit: upgradeTime},
 	}
 }
 
@@ -289,10 +306,16 @@ func (g *Gateway) Portal() string {
 // are told; a message on its way is finished; IMAP sessions, and deliveries from the queue, go on until ctx ends, and are
 // cut off then.
 func (g *Gateway) Stop(ctx context.Context) error {
+	g.upgrade.end()
 	g.reloading.Lock() // a reload that is under way comes to its end first, and there is none afterwards
 	g.stopping.Store(true)
 	g.reloading.Unlock()
 	g.stopAccepting()
+	return g.finish(ctx)
+}
+
+// finish waits until nobody is served any more, cuts off what is left when ctx ends, and closes everything.
+func (g *Gateway) finish(ctx context.Context) error {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
@@ -308,16 +331,18 @@ func (g *Gateway) Stop(ctx context.Context) error {
 		}
 		<-drained
 	}
+	g.stop()
 	g.stopWatch()
 	err := errors.Join(g.closePortal(ctx), g.closeMonitoring())
 	g.wait.Wait()
 	g.queue.Close(ctx)
-	return errors.Join(err, g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut}), g.trail.close(), g.close())
+	return errors.Join(err, g.gate.Close(), g.state.Audit.Record(audit.GatewayStopped{Sessions: cut, Successor: g.Successor()}), g.trail.close(), g.close())
 }
 
 // stopAccepting closes the listeners and tells every dialogue to come to an end.
 func (g *Gateway) stopAccepting() {
 	g.stopping.Store(true)
+	g.upgrade.end()
 	g.listeners.close()
 	g.sockets.Close()
 	if g.stop != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"postern/internal/audit"
+	"postern/internal/handover"
 	"postern/internal/session"
 )
 
@@ -59,7 +60,7 @@ func reachLevel(t *testing.T, level *logLevel) *Running {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	g := &Gateway{level: level}
-	a, serve, err := startAdmin(path, &session.Register{}, level.audit, nil, quiet, g.orders()...)
+	a, serve, err := startAdmin(new(handover.Sockets), path, &session.Register{}, level.audit, nil, quiet, g.orders()...)
 	if err != nil {
 		t.Fatal(err)
 	}

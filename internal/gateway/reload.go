@@ -85,7 +85,7 @@ type Reloaded struct {
 func (g *Gateway) Reload(c *config.Config, by string) (Reloaded, error) {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
-	if g.stopping.Load() {
+	if g.stopping.Load() || g.succeeded() {
 		return Reloaded{}, errors.New("the gateway is stopping")
 	}
 	before := g.generation()

@@ -17,20 +17,46 @@ import (
 
 // trail keeps the audit log, and sends it on.
 type trail struct {
-	state  *State
-	log    *slog.Logger
-	keeper *audit.Keeper // nil until the first generation is in force
+	state *State
+	log   *slog.Logger
 
-	mu   sync.Mutex
-	sink *syslog.Sink  // nil where the log is not sent on
-	made config.Syslog // what the sink was made of
-	err  error         // why there is no sink, where the configuration wants one
+	mu     sync.Mutex
+	keeper *audit.Keeper // nil before begin
+	sink   *syslog.Sink  // nil where the log is not sent on
+	made   config.Syslog // what the sink was made of
+	err    error         // why there is no sink, where the configuration wants one
 }
 
-// part has the audit log kept and sent on as the next generation says. It is kept from the first one on, which comes into force
-// once the start of the gateway is in the log.
+// part has the audit log kept and sent on as the next generation says, once that has begun.
 func (t *trail) part(_, next *generation) (change, error) {
-	c := next.config.Audit
+	return change{commit: func() {
+		if keeper := t.kept(); keeper != nil {
+			t.send(next.config)
+			keeper.Change(t.keeping(next.config))
+		}
+	}}, nil
+}
+
+// begin has the audit log kept and sent on as a configuration says. One process does that at a time, and the start of the gateway
+// is in the log by then.
+func (t *trail) begin(c *config.Config) {
+	t.send(c)
+	keeper := audit.Keep(t.state.Audit, t.keeping(c), t.log)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.keeper = keeper
+}
+
+// kept gives the keeper; nil before begin.
+func (t *trail) kept() *audit.Keeper {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.keeper
+}
+
+// keeping says how a configuration wants the log to be kept.
+func (t *trail) keeping(of *config.Config) audit.Keeping {
+	c := of.Audit
 	keeping := audit.Keeping{
 		HeadEvery: time.Duration(c.Heads.Every), Copies: c.Heads.Copies,
 		RotateSize: int64(c.Rotate.Size), RotateAge: time.Duration(c.Rotate.Age),
@@ -39,14 +65,7 @@ func (t *trail) part(_, next *generation) (change, error) {
 	if c.Syslog != nil {
 		keeping.Received, keeping.Unsent = t.received, int64(c.Syslog.Unsent)
 	}
-	return change{commit: func() {
-		t.send(next.config)
-		if t.keeper == nil {
-			t.keeper = audit.Keep(t.state.Audit, keeping, t.log)
-			return
-		}
-		t.keeper.Change(keeping)
-	}}, nil
+	return keeping
 }
 
 // send has the log go to the receiver that a configuration names.
@@ -86,8 +105,8 @@ func (t *trail) received() int64 {
 
 // close signs the log once more, if it is kept, and sends what is under way. A second call does nothing.
 func (t *trail) close() (err error) {
-	if t.keeper != nil {
-		err = t.keeper.Close()
+	if keeper := t.kept(); keeper != nil {
+		err = keeper.Close()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,7 +120,7 @@ func (t *trail) close() (err error) {
 // notes says how the audit log is sent on, and what is wrong with its keeping.
 func (t *trail) notes() map[string]string {
 	notes := map[string]string{}
-	if err := t.keeper.Err(); err != nil {
+	if err := t.kept().Err(); err != nil {
 		notes["audit-log"] = err.Error()
 	}
 	t.mu.Lock()
@@ -117,7 +136,7 @@ func (t *trail) notes() map[string]string {
 
 // figures says the same for the figures.
 func (t *trail) figures() metrics.Audit {
-	a := metrics.Audit{Kept: t.keeper.Err() == nil}
+	a := metrics.Audit{Kept: t.kept().Err() == nil}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.sink != nil {

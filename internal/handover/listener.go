@@ -1,9 +1,11 @@
 package handover
 
 import (
+	"errors"
 	"net"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -14,6 +16,26 @@ type Listener struct {
 	name, address string              // what it is known by
 	from          *inherited          // the service manager's socket that it is; nil for one of the process's own
 	keepAlive     net.KeepAliveConfig // for the connections of an inherited socket, which Go does not know; zero for none
+}
+
+// copy gives a copy of the descriptor. That of the net package's File would not do: once it is used it has the socket block
+// whoever accepts, and an Accept that blocks in the kernel holds up Close.
+func (l *Listener) copy() (*os.File, error) {
+	raw, err := l.Listener.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var file *os.File
+	failed := raw.Control(func(fd uintptr) {
+		syscall.ForkLock.RLock() // else a process that is started meanwhile would have it, too
+		defer syscall.ForkLock.RUnlock()
+		var copied int
+		if copied, err = syscall.Dup(int(fd)); err == nil {
+			syscall.CloseOnExec(copied)
+			file = os.NewFile(uintptr(copied), l.address)
+		}
+	})
+	return file, errors.Join(err, failed)
 }
 
 // Accept waits for the next connection.

@@ -46,14 +46,19 @@ func handedName(name, address string) string { return handed + url.QueryEscape(n
 
 func (i *inherited) handed() bool { return strings.HasPrefix(i.name, handed) }
 
-// Inherited gives the sockets that the process was started with. The environment does not name them any more afterwards. It
-// is to be called once.
-func Inherited() *Sockets {
-	s := new(Sockets)
+// Inherited gives the sockets that the process was started with, and the process that it succeeds, nil where there is none. The
+// environment names neither any more afterwards. It is to be called once.
+func Inherited() (*Sockets, *Predecessor) {
+	s, before := new(Sockets), predecessor()
 	for _, file := range activation.Files(true) {
-		s.inherit(file)
+		if !before.take(file) {
+			s.inherit(file)
+		}
 	}
-	return s
+	if before != nil && before.talk == nil {
+		before = nil // it cannot be talked to: whoever started this process is no predecessor
+	}
+	return s, before
 }
 
 // inherit takes a descriptor in, if it is a socket that can be served.
@@ -198,7 +203,7 @@ func (s *Sockets) files() (files []*os.File, names []string, closeCopies func(),
 		}
 	}
 	for _, l := range s.opened {
-		file, err := l.Listener.(interface{ File() (*os.File, error) }).File()
+		file, err := l.copy()
 		if err != nil {
 			closeCopies()
 			return nil, nil, nil, fmt.Errorf("the socket at %s: %w", l.Addr(), err)

@@ -127,6 +127,10 @@ func (q *Queue) Start(courier Courier) {
 	q.work.Go(func() { q.tidy(ctx) })
 }
 
+// Rest takes no more messages out of the queue. Those on their way go on, and messages are accepted as before, for whoever
+// delivers from the store now.
+func (q *Queue) Rest() { q.stop() }
+
 // Close takes no more messages out of the queue, gives those on their way until ctx ends, and cuts them off then. What is
 // cut off is tried again after the next start.
 func (q *Queue) Close(ctx context.Context) {

@@ -36,6 +36,7 @@ var (
 	emailTraced    = class{4009, 4}
 	started        = class{6002, 3}
 	stopped        = class{6002, 4}
+	updated        = class{6002, 8}
 )
 
 // classes says which class each kind of event is; what is not here is a base event.
@@ -49,7 +50,7 @@ var classes = map[string]class{
 	audit.FactorEnrolled{}.Kind(): factorEnabled, audit.FactorRemoved{}.Kind(): factorDisabled, audit.FactorsReset{}.Kind(): factorDisabled, audit.FactorRenamed{}.Kind(): userOther,
 	audit.Message{}.Kind(): emailSent, audit.MessageDelivered{}.Kind(): emailSent, audit.MessageBounced{}.Kind(): emailSent, audit.MessageDelayed{}.Kind(): emailTraced,
 	audit.MessageHeld{}.Kind(): emailTraced, audit.MessageReleased{}.Kind(): emailTraced, audit.MessageDropped{}.Kind(): emailTraced,
-	audit.GatewayStarted{}.Kind(): started, audit.GatewayStopped{}.Kind(): stopped,
+	audit.GatewayStarted{}.Kind(): started, audit.GatewayStopped{}.Kind(): stopped, audit.GatewayUpgrade{}.Kind(): updated,
 }
 
 // event is an event of OCSF, with what the classes of ours have in common. Its names are the schema's.

@@ -48,3 +48,23 @@ func idleOf(t *testing.T, conn net.Conn) (seconds int) {
 	}
 	return seconds
 }
+
+// TestCopiesDoNotBlock: a socket stays as Go's poller needs it, whatever is done with the copies for a successor. Otherwise an
+// Accept would sit in the kernel, and Close wait for it until somebody connects.
+func TestCopiesDoNotBlock(t *testing.T) {
+	s := new(Sockets)
+	l, err := s.Listen(none, "", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	files, _, closeCopies, err := s.files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeCopies()
+	flags, _, failed := syscall.Syscall(syscall.SYS_FCNTL, files[0].Fd(), syscall.F_GETFL, 0)
+	if failed != 0 || flags&syscall.O_NONBLOCK == 0 {
+		t.Errorf("the flags of the copy are %#x, %v; want O_NONBLOCK among them", flags, failed)
+	}
+}
