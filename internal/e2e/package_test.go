@@ -32,6 +32,9 @@ func TestPackage(t *testing.T) {
 		}
 	}
 
+	t.Run("installed", func(t *testing.T) { debInstalls(t, first[".deb"]) })
+	t.Run("rpm", func(t *testing.T) { rpmIsTheSame(t, first[".deb"], first[".rpm"]) })
+
 	list := command{path: dpkg, args: []string{"--contents", first[".deb"]}}.must(t)
 	for path, mode := range map[string]string{
 		"usr/bin/postern":                                  "-rwxr-xr-x",

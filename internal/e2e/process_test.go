@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -231,13 +232,14 @@ type command struct {
 	path  string
 	args  []string
 	stdin string
-	home  string // the client's home folder; empty for the test's own
+	home  string        // the client's home folder; empty for the test's own
+	limit time.Duration // how long it may take; 0 means three minutes
 }
 
 // try runs a client and gives what it wrote to both outputs and its exit code.
 func (c command) try(t *testing.T) (string, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cmp.Or(c.limit, 3*time.Minute))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.path, c.args...)
 	cmd.Stdin = strings.NewReader(c.stdin)
