@@ -287,3 +287,35 @@ func TestI35ABadFileChangesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestChangedBeforeItIsFollowed: a file that changed between its reading and the first look at it is taken up, though it stays as it
+// is from then on.
+func TestChangedBeforeItIsFollowed(t *testing.T) {
+	folder := t.TempDir()
+	c := minimal(t, folder)
+	file := filepath.Join(folder, "postern.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "copier-3", "copier-4")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g, err := Start(t.Context(), c, Options{Log: quiet, File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, known := g.generation().directory.Lookup("copier-4"); known {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the changed file is not in force")
+		}
+	}
+}
