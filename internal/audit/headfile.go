@@ -35,6 +35,9 @@ func (l *Log) newest() (h Head, err error) {
 		if l.seq == 0 {
 			return nil
 		}
+		if err := l.endTorn(); err != nil {
+			return err
+		}
 		b, err := readBeginning(l.file)
 		if err != nil {
 			return err

@@ -199,6 +199,13 @@ func TestEveryoneGoesOnInTheNewFile(t *testing.T) {
 func TestARotationThatWasInterruptedIsFinished(t *testing.T) {
 	for name, die := range map[string]func(t *testing.T, path string){
 		"the file says that it is closed": func(*testing.T, string) {},
+		"that line has no end": func(t *testing.T, path string) {
+			if info, err := os.Stat(path); err != nil {
+				t.Fatal(err)
+			} else if err := os.Truncate(path, info.Size()-1); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"it has its name too": func(t *testing.T, path string) {
 			if err := os.Link(path, closedName(path, 1)); err != nil {
 				t.Fatal(err)

@@ -48,6 +48,7 @@ type Log struct {
 	size int64  // of the file after the last line known here
 	seq  int64  // of the last line
 	prev string // SHA-256 of the last line in hex; empty for an empty log
+	torn bool   // the last line has no end yet: see readEnd
 	over bool   // the last line says that the file is closed
 	ours bool   // something was recorded here since the last head
 	err  error  // of the last Record
@@ -115,17 +116,40 @@ func (l *Log) append(kind string, fields []byte, sync bool) error {
 		return err
 	}
 	sum := sha256.Sum256(line)
-	if _, err := l.file.Write(append(line, '\n')); err != nil {
-		l.size = -1 // part of the line may be in the file: look before the next one
+	if err := l.endTorn(); err != nil {
 		return err
 	}
-	l.size += int64(len(line)) + 1
+	if err := l.write(append(line, '\n')); err != nil {
+		return err
+	}
 	l.seq++
 	l.prev = hex.EncodeToString(sum[:])
 	l.ours = true
 	if sync {
 		return l.file.Sync()
 	}
+	return nil
+}
+
+// write adds text to the file.
+func (l *Log) write(text []byte) error {
+	if _, err := l.file.Write(text); err != nil {
+		l.size = -1 // part of it may be in the file: look before the next one
+		return err
+	}
+	l.size += int64(len(text))
+	return nil
+}
+
+// endTorn ends a last line that has no end.
+func (l *Log) endTorn() error {
+	if !l.torn {
+		return nil
+	}
+	if err := l.write([]byte("\n")); err != nil {
+		return err
+	}
+	l.torn = false
 	return nil
 }
 
@@ -186,20 +210,15 @@ func flock(fd, how int) error {
 }
 
 // readEnd learns the sequence number and the hash of the last line of a file that holds size bytes. A last line
-// without its line end is what a crash in the middle of a write leaves: it stays, is ended, and the chain goes on
-// over it.
+// without its line end is what a crash in the middle of a write leaves, or a disk that was full: it stays, and the chain
+// goes on over it. It is ended when there is something to write behind it, so that a log on a full disk can be opened.
 func (l *Log) readEnd(size int64) error {
 	l.seq, l.prev, l.over = 0, "", false
 	end, torn, err := lastLines(l.file, size)
 	if err != nil {
 		return err
 	}
-	if torn {
-		if _, err := l.file.Write([]byte("\n")); err != nil {
-			return err
-		}
-		size++
-	}
+	l.torn = torn
 	l.size = size
 	for i := len(end) - 1; i >= 0; i-- {
 		if l.prev == "" {

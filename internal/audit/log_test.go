@@ -169,7 +169,11 @@ func TestTornLineStaysAndTheChainGoesOn(t *testing.T) {
 	}
 	file.Close()
 
-	mustRecord(t, open(t, path), SignIn{Login: "b"})
+	log = open(t, path)
+	if content, _ := os.ReadFile(path); !strings.HasSuffix(string(content), torn) {
+		t.Error("a log that was only opened has changed, which a full disk would not allow")
+	}
+	mustRecord(t, log, SignIn{Login: "b"})
 	content, _ := os.ReadFile(path)
 	lines := strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
 	if len(lines) != 3 || lines[1] != torn {

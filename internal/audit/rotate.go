@@ -37,6 +37,9 @@ func (l *Log) Rotate() error {
 // moveOn goes on with the file that comes after the one that is open, whose last line says that it is closed, and makes it
 // where there is none yet. The open file is locked, so that one process makes one successor.
 func (l *Log) moveOn() error {
+	if err := l.endTorn(); err != nil {
+		return err
+	}
 	open, err := l.file.Stat()
 	if err != nil {
 		return err
