@@ -156,3 +156,31 @@ func TestI08ThousandMailboxes(t *testing.T) {
 		t.Errorf("with three broken mailboxes the others took %v, without %v", took[true], took[false])
 	}
 }
+
+// TestI08OneMessageBesideMany: a device's one message does not wait for the 500 that another of the same mailbox had before:
+// it is among the next that go.
+func TestI08OneMessageBesideMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 500
+		w := newWorldBy(t, &world{t: t, bubble: true, limits: Limits{Connections: 3, PerMinute: 30}})
+		e := newExchange()
+		for range many {
+			w.acceptFrom(device("erp", "scans@contoso.example"), "scans@contoso.example", "bob@b.example")
+		}
+		w.queue.Start(e)
+		e.awaitDelivered(t, 100, time.Hour)
+		began := time.Now()
+		id := w.acceptFrom(device("copier-3", "scans@contoso.example"), "scans@contoso.example", "bob@b.example")
+		e.mu.Lock()
+		before := len(e.logins)
+		e.mu.Unlock()
+		e.awaitDelivered(t, before+10, time.Hour)
+		closeAtOnce(w.queue)
+		at, delivered := e.delivered[id]
+		place := slices.Index(e.logins, "copier-3") - before
+		t.Logf("the one message went after %v, behind %d others", at.Sub(began), place)
+		if !delivered || place > 3 || at.Sub(began) > time.Minute+5*time.Second {
+			t.Errorf("the one message went %v (%v) behind %d of the %d, want it behind no more than the three on their way, within the minute", delivered, at.Sub(began), place, many)
+		}
+	})
+}

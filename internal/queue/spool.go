@@ -50,8 +50,8 @@ func TemporaryFiles(folder string) Files {
 // [Queue.Accept] makes it so. It is for one goroutine. Close gives back what it holds.
 type Spool struct {
 	files Files
-	head  *[inMemory]byte // the first bytes
-	file  File            // the rest; nil while there is none
+	head  *[inMemory]byte // all of it; nil once there is a file
+	file  File            // all of it; nil while it fits into memory
 	size  int64
 	sum   hash.Hash32
 	err   error // the first one; nothing is taken after it
@@ -67,31 +67,32 @@ func (s *Spool) Write(p []byte) (int, error) {
 		return 0, s.err
 	}
 	_, _ = s.sum.Write(p)
-	rest := p
-	if s.size < inMemory {
-		n := copy(s.head[s.size:], p)
-		s.size += int64(n)
-		rest = p[n:]
-	}
-	if len(rest) > 0 {
-		s.err = s.writeFile(rest)
-	}
-	if s.err != nil {
+	if s.file == nil && s.size+int64(len(p)) <= inMemory {
+		copy(s.head[s.size:], p)
+	} else if s.err = s.writeFile(p); s.err != nil {
 		return 0, s.err
 	}
+	s.size += int64(len(p))
 	return len(p), nil
 }
 
+// writeFile writes to the file. When there is none yet, it gets what is in memory, which is free for others then: of many large
+// messages at once none keeps more than its file.
 func (s *Spool) writeFile(p []byte) (err error) {
 	if s.file == nil {
 		if s.file, err = s.files(); err != nil {
 			return fmt.Errorf("making a spool file: %w", err)
 		}
+		_, err = s.file.Write(s.head[:s.size])
+		heads.Put(s.head)
+		s.head = nil
 	}
-	if _, err := s.file.Write(p); err != nil {
+	if err == nil {
+		_, err = s.file.Write(p)
+	}
+	if err != nil {
 		return fmt.Errorf("writing a spool file: %w", err)
 	}
-	s.size += int64(len(p))
 	return nil
 }
 
@@ -143,14 +144,11 @@ func (s *Spool) read(buffer []byte, each func(portion []byte, last bool) error) 
 
 // readAt fills p from a place in the content.
 func (s *Spool) readAt(p []byte, at int64) error {
-	if at < inMemory {
-		n := copy(p, s.head[at:])
-		p, at = p[n:], at+int64(n)
-	}
-	if len(p) == 0 {
+	if s.file == nil {
+		copy(p, s.head[at:])
 		return nil
 	}
-	if _, err := s.file.ReadAt(p, at-inMemory); err != nil {
+	if _, err := s.file.ReadAt(p, at); err != nil {
 		return fmt.Errorf("reading a spool file: %w", err)
 	}
 	return nil
