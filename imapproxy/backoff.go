@@ -46,9 +46,9 @@ func (e *upstreamError) saidLine() string { return e.said }
 // suggestedBackoff is Exchange's way to name a time.
 var suggestedBackoff = regexp.MustCompile(`SUGGESTED BACKOFF TIME: ([0-9]{1,12}) MILLISECONDS`)
 
-// upstreamSaid gives the error of a line that upstream said (reference B.2, throttling).
-func upstreamSaid(line string) *upstreamError {
-	said := &upstreamError{said: printable(line), words: translated(line)}
+// upstreamSaid gives the error of a line that upstream said about the mailbox of user (reference B.2, throttling).
+func upstreamSaid(line, user string) *upstreamError {
+	said := &upstreamError{said: printable(line), words: translated(line, user)}
 	upper := strings.ToUpper(line)
 	if named := suggestedBackoff.FindStringSubmatch(upper); named != nil {
 		milliseconds, _ := strconv.ParseInt(named[1], 10, 64)

@@ -27,7 +27,9 @@ func newPausing(t *testing.T) *pausing {
 }
 
 // said has upstream say a line to somebody who opens the mailbox.
-func (p *pausing) said(line string) { p.note(inbox, fmt.Errorf("IMAP at x: %w", upstreamSaid(line))) }
+func (p *pausing) said(line string) {
+	p.note(inbox, fmt.Errorf("IMAP at x: %w", upstreamSaid(line, "alice@contoso.com")))
+}
 
 // paused demands that the mailbox is left alone for at least the time, and for a fifth longer at most.
 func (p *pausing) paused(what string, want time.Duration) {
@@ -113,7 +115,7 @@ func TestOnlyTheMailboxIsLeftAlone(t *testing.T) {
 
 func TestPausedMailboxesAreBounded(t *testing.T) {
 	p := newPausing(t)
-	busy := upstreamSaid("A2 NO Server Unavailable. 15")
+	busy := upstreamSaid("A2 NO Server Unavailable. 15", "alice@contoso.com")
 	for i := range 3 * maxPaused / 2 {
 		p.note(upstreamMailbox{"contoso", fmt.Sprint(i)}, busy)
 	}
@@ -185,4 +187,12 @@ func TestSignInIsToldToTheListener(t *testing.T) {
 		t.Errorf("told %d times of one sign-in", n)
 	}
 	c.gone()
+}
+
+// TestWhatUpstreamSaidNamesTheMailbox: the command that the log has can be copied as it is.
+func TestWhatUpstreamSaidNamesTheMailbox(t *testing.T) {
+	const want = "Get-CASMailbox scans@contoso.com | fl ImapEnabled"
+	if got := upstreamSaid("A2 BAD User is authenticated but not connected.", "scans@contoso.com").Error(); !strings.Contains(got, want) {
+		t.Errorf("got %q, want %q in it", got, want)
+	}
 }

@@ -29,8 +29,10 @@ func Probe(ctx context.Context, upstream Upstream, user string, access secret.Te
 }
 
 // refusedToken is upstream's refusal of a token.
-type refusedToken struct{ said string }
+type refusedToken struct{ said, user string }
 
-func (e *refusedToken) Error() string    { return token.ErrRefused.Error() + ": " + translated(e.said) }
+func (e *refusedToken) Error() string {
+	return token.ErrRefused.Error() + ": " + translated(e.said, e.user)
+}
 func (e *refusedToken) Unwrap() error    { return token.ErrRefused }
 func (e *refusedToken) saidLine() string { return printable(e.said) }

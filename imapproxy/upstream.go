@@ -37,6 +37,7 @@ var errUpstream = errors.New("upstream would not open the mailbox")
 type mailbox struct {
 	conn         net.Conn
 	in           *wire.Reader
+	user         string   // whom upstream was told; the mailbox's address
 	capabilities []string // as upstream lists them
 	// told is what upstream was told in confidence and may say again: the token, alone and in its message. It goes no
 	// further.
@@ -52,10 +53,10 @@ func openMailbox(ctx context.Context, upstream Upstream, user string, access sec
 	if err != nil {
 		return nil, err
 	}
-	m := &mailbox{conn: conn, in: wire.NewReader(conn, upstreamLine)}
+	m := &mailbox{conn: conn, in: wire.NewReader(conn, upstreamLine), user: user}
 	// A deadline in the past wakes every read and write that ctx no longer waits for.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	err = m.open(user, access)
+	err = m.open(access)
 	m.told = nil // an open mailbox is kept for long, and its words are the client's
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -83,15 +84,15 @@ func dial(ctx context.Context, upstream Upstream) (net.Conn, error) {
 }
 
 // open holds the dialogue from the greeting to the probe's answer.
-func (m *mailbox) open(user string, access secret.Text) error {
+func (m *mailbox) open(access secret.Text) error {
 	greeting, err := m.readLine()
 	if err != nil {
 		return err
 	}
 	if !hasPrefixFold(greeting, "* OK") {
-		return upstreamSaid(greeting)
+		return upstreamSaid(greeting, m.user)
 	}
-	if err := m.authenticate(user, access, offersInitialResponse(greeting)); err != nil {
+	if err := m.authenticate(access, offersInitialResponse(greeting)); err != nil {
 		return err
 	}
 	return m.probe()
@@ -107,8 +108,8 @@ func offersInitialResponse(greeting string) bool {
 }
 
 // authenticate signs in by XOAUTH2.
-func (m *mailbox) authenticate(user string, access secret.Text, initial bool) error {
-	client := sasl.NewXOAUTH2Client(user, access)
+func (m *mailbox) authenticate(access secret.Text, initial bool) error {
+	client := sasl.NewXOAUTH2Client(m.user, access)
 	mechanism, message, err := client.Start()
 	if err != nil {
 		return err
@@ -137,9 +138,9 @@ func (m *mailbox) authenticate(user string, access secret.Text, initial bool) er
 		case hasPrefixFold(line, "A1 OK"):
 			return nil
 		case hasPrefixFold(line, "A1 NO"), hasPrefixFold(line, "A1 BAD"):
-			return refusedSignIn(line)
+			return refusedSignIn(line, m.user)
 		case hasPrefixFold(line, "* BYE"):
-			return upstreamSaid(line)
+			return upstreamSaid(line, m.user)
 		}
 	}
 	return fmt.Errorf("%w: no end of answers to AUTHENTICATE", errUpstream)
@@ -147,20 +148,20 @@ func (m *mailbox) authenticate(user string, access secret.Text, initial bool) er
 
 // refusedSignIn tells a refused token from an upstream in trouble. Exchange's word for the first is
 // "NO AUTHENTICATE failed." (reference B.2); others have the response codes of RFC 5530.
-func refusedSignIn(line string) error {
+func refusedSignIn(line, user string) error {
 	upper := strings.ToUpper(line)
 	for _, temporary := range []string{"[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]", "SERVER UNAVAILABLE", "THROTTLED"} {
 		if strings.Contains(upper, temporary) {
-			return upstreamSaid(line)
+			return upstreamSaid(line, user)
 		}
 	}
-	return &refusedToken{said: line}
+	return &refusedToken{line, user}
 }
 
-// translated gives an answer of upstream's as the log may have it, with what it means where that is known.
-func translated(line string) string {
+// translated gives an answer of upstream's, about the mailbox of user, as the log may have it, with what it means where that is known.
+func translated(line, user string) string {
 	said := printable(line)
-	if meant, known := diagnosis.IMAP(said, diagnosis.Subject{}); known {
+	if meant, known := diagnosis.IMAP(said, diagnosis.Subject{Mailbox: user}); known {
 		return said + ": " + meant.String()
 	}
 	return said
@@ -187,7 +188,7 @@ func (m *mailbox) probe() error {
 		case hasPrefixFold(line, "A3 OK"):
 			listed = true
 		case hasPrefixFold(line, "A2 "), hasPrefixFold(line, "A3 "), hasPrefixFold(line, "* BYE"):
-			return upstreamSaid(line)
+			return upstreamSaid(line, m.user)
 		}
 		if opened && listed && len(compose(m.capabilities, nil)) == 0 {
 			return fmt.Errorf("%w: it lists no capabilities", errUpstream)

@@ -124,8 +124,8 @@ func (r *report) end(strict bool) error {
 	if r.err != nil {
 		return r.err
 	}
-	sum := fmt.Sprintf("%d ok, %d warnings, %d failed, %d skipped", r.counts[preflight.OK], r.counts[preflight.Warning], r.counts[preflight.Failed],
-		r.counts[preflight.Skipped])
+	sum := fmt.Sprintf("%d ok, %s, %d failed, %d skipped", r.counts[preflight.OK], counted(r.counts[preflight.Warning], "warning", "warnings"),
+		r.counts[preflight.Failed], r.counts[preflight.Skipped])
 	switch {
 	case r.counts[preflight.Failed] > 0:
 		return errors.New(sum)

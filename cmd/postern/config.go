@@ -30,8 +30,7 @@ nothing is connected to. The exit code is 0 for a file that can be run and 1 for
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s is right: %d listeners, %d users, %d policies, %d providers\n",
-			*path, len(loaded.Listeners), len(loaded.Users), len(loaded.Policies), len(loaded.Providers))
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s is right: %s\n", *path, loaded.Summary())
 		return err
 	}
 	return c
