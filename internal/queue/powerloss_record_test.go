@@ -173,8 +173,8 @@ func (r *recording) parse(line []byte) (e diskEvent, found bool, err error) {
 		if err == nil {
 			e.data, err = unquote(arguments[1])
 		}
-		if size, _, _ := strings.Cut(result, " "); err == nil && !e.failed && size != strconv.Itoa(len(e.data)) {
-			err = errTrace // cut short by the disk, or by strace
+		if err == nil && !e.failed {
+			e.data, err = written(e.data, result)
 		}
 	case e.call == "ftruncate" && len(arguments) == 2:
 		e.at, err = strconv.ParseInt(string(arguments[1]), 10, 64)
@@ -182,6 +182,16 @@ func (r *recording) parse(line []byte) (e diskEvent, found bool, err error) {
 		err = errTrace
 	}
 	return e, true, err
+}
+
+// written gives what of a write's bytes the system took. It may take a part of them: the rest then comes with the next call.
+func written(data []byte, result string) ([]byte, error) {
+	size, _, _ := strings.Cut(result, " ")
+	n, err := strconv.Atoi(size)
+	if err != nil || n > len(data) { // more than strace has recorded
+		return nil, errTrace
+	}
+	return data[:n], nil
 }
 
 // said reads what the process said of a message.
