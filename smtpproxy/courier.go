@@ -163,13 +163,12 @@ func (c *courier) copy(content io.Reader) error {
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return err
 		}
-		_ = c.upstream.conn.SetWriteDeadline(time.Now().Add(blockTimeout))
-		if _, err := c.upstream.conn.Write(held[:waiting]); err != nil {
+		if _, err := c.upstream.write(held[:waiting]); err != nil {
 			return fmt.Errorf("writing to upstream: %w", err)
 		}
 		held, next, waiting = next, held, n
 		if err != nil {
-			_, err := c.upstream.conn.Write(held[:waiting])
+			_, err := c.upstream.write(held[:waiting])
 			return err
 		}
 	}

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"postern/internal/audit"
+	"postern/internal/relay"
 )
 
-// blockSize is the size in bytes of the buffer that a message passes through: a few TLS records.
-const blockSize = 64 << 10
+// blockSize is the size in bytes of the buffer that a message passes through: some TLS records.
+const blockSize = relay.BlockSize
 
 // blocks holds the *[blockSize]byte that no message uses at the moment.
 var blocks = sync.Pool{New: func() any { return new([blockSize]byte) }}
@@ -176,10 +177,10 @@ func (d *dialogue) pass(t *transaction) (size int64, f *fault, err error) {
 func (d *dialogue) readBlock(block []byte) (int, error) {
 	deadline := time.Now().Add(blockTimeout)
 	_ = d.conn.SetReadDeadline(deadline)
-	n, err := d.in.Read(block)
+	n, err := d.readNext(block)
 	if n == 0 && isTimeout(err) && time.Now().Before(deadline) {
 		_ = d.conn.SetReadDeadline(deadline)
-		n, err = d.in.Read(block)
+		n, err = d.readNext(block)
 	}
 	if n == 0 && err == nil {
 		err = io.ErrNoProgress
@@ -191,6 +192,14 @@ func (d *dialogue) readBlock(block []byte) (int, error) {
 		err = nil
 	}
 	return n, err
+}
+
+// readNext reads what was read ahead with the commands, and then what comes.
+func (d *dialogue) readNext(block []byte) (int, error) {
+	if d.in.Buffered() > 0 {
+		return d.in.Read(block)
+	}
+	return relay.ReadBlock(d.conn.Conn, block)
 }
 
 // passBlock passes on a portion of the message, unless it shows a fault.
@@ -232,7 +241,7 @@ func (d *dialogue) deliver(t *transaction, p []byte) (int, error) {
 		}
 	}
 	if t.upstream != nil {
-		if _, err := d.write(t, p); err != nil {
+		if _, err := t.upstream.write(p); err != nil {
 			d.log.Info("upstream lost in the middle of a message", "error", err)
 			d.lostUpstream(t)
 			if t.spool == nil {
@@ -245,12 +254,6 @@ func (d *dialogue) deliver(t *transaction, p []byte) (int, error) {
 		return 0, faultSpool
 	}
 	return len(p), nil
-}
-
-// write sends bytes to upstream.
-func (d *dialogue) write(t *transaction, p []byte) (int, error) {
-	_ = t.upstream.conn.SetWriteDeadline(time.Now().Add(blockTimeout))
-	return t.upstream.conn.Write(p)
 }
 
 // destination is where a message's content goes.

@@ -27,7 +27,22 @@ const (
 
 // scan looks at the next portion. It gives the number of bytes of it that belong to the message, the end itself
 // included, and whether the message has ended.
+//
+// It goes from LF to LF and sees to it that a CR stands before each. If there are as many CRs then as LFs, none of them is bare:
+// counting both is much faster than looking at each.
 func (e *endOfData) scan(p []byte) (n int, ended bool) {
+	begun := e.undecided()
+	n, ended = e.advance(p)
+	if crs := begun + bytes.Count(p[:n], cr); crs != bytes.Count(p[:n], lf)+e.undecided() {
+		e.bare = true
+	}
+	return n, ended
+}
+
+var cr, lf = []byte{'\r'}, []byte{'\n'}
+
+// advance goes through the next portion, up to the end of the message. A bare CR within a line it does not see.
+func (e *endOfData) advance(p []byte) (n int, ended bool) {
 	for n < len(p) {
 		switch e.state {
 		case inLine:
@@ -87,23 +102,20 @@ func (e *endOfData) within(b byte) {
 	}
 }
 
-// skipLine passes over the rest of a line, and over its line end where that is whole.
+// skipLine passes over the rest of a line and its LF; without one, over all of it but a CR at its end, which may have its LF
+// still to come.
 func (e *endOfData) skipLine(p []byte) int {
-	lf := bytes.IndexByte(p, '\n')
-	line := p
-	if lf >= 0 {
-		line = p[:lf]
-	}
-	switch cr := bytes.IndexByte(line, '\r'); {
-	case cr >= 0 && cr == len(line)-1 && lf >= 0: // CRLF
-		e.state = lineStart
-		return lf + 1
-	case cr >= 0: // look at what follows it
+	n := bytes.IndexByte(p, '\n')
+	switch {
+	case n < 0 && p[len(p)-1] == '\r':
 		e.state = afterCR
-		return cr + 1
-	case lf >= 0:
+		return len(p)
+	case n < 0:
+		return len(p)
+	case n == 0 || p[n-1] != '\r':
 		e.bare = true
-		return lf + 1
+		return n + 1
 	}
-	return len(p)
+	e.state = lineStart
+	return n + 1
 }

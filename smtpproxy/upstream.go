@@ -16,6 +16,7 @@ import (
 	"postern/auth"
 	"postern/auth/token"
 	"postern/internal/diagnosis"
+	"postern/internal/relay"
 	"postern/internal/sasl"
 	"postern/internal/secret"
 	"postern/internal/wire"
@@ -64,6 +65,7 @@ func openSubmission(ctx context.Context, upstream Upstream, domain, user string,
 	if err != nil {
 		return nil, fmt.Errorf("SMTP: %w", err)
 	}
+	conn = relay.Wrap(conn)
 	// A deadline in the past wakes every read and write that ctx no longer waits for.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	s := &submission{conn: conn, in: wire.NewReader(conn, maxReplyLine)}
@@ -130,7 +132,7 @@ func (s *submission) startTLS(ctx context.Context, config *tls.Config) error {
 		return fmt.Errorf("%w: STARTTLS: %s", errUpstream, r.text())
 	}
 	s.in.Drain()
-	encrypted := tls.Client(s.conn, config)
+	encrypted := relay.Client(s.conn, config)
 	if err := encrypted.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}
@@ -174,6 +176,12 @@ func signInRefused(r reply, user string) error {
 		refusal.Say, refusal.Err = d.Short, fmt.Errorf("AUTH: %s: %s", r.text(), d)
 	}
 	return refusal
+}
+
+// write sends a block of the message.
+func (s *submission) write(p []byte) (int, error) {
+	_ = s.conn.SetWriteDeadline(time.Now().Add(blockTimeout))
+	return relay.WriteBlock(s.conn, p)
 }
 
 // command sends a line and reads the reply.

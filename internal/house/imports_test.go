@@ -32,8 +32,8 @@ var allowed = map[string][]string{
 
 	"imapproxy": {"auth", "auth/token", "internal/audit", "internal/diagnosis", "internal/front", "internal/relay", "internal/sasl",
 		"internal/secret", "internal/session", "internal/wire"},
-	"smtpproxy": {"auth", "auth/token", "internal/audit", "internal/config", "internal/diagnosis", "internal/front", "internal/header", "internal/queue", "internal/sasl",
-		"internal/secret", "internal/session", "internal/wire"},
+	"smtpproxy": {"auth", "auth/token", "internal/audit", "internal/config", "internal/diagnosis", "internal/front", "internal/header", "internal/queue",
+		"internal/relay", "internal/sasl", "internal/secret", "internal/session", "internal/wire"},
 
 	"auth":             {"auth/apppassword", "auth/token", "internal/audit", "internal/config", "internal/secret", "internal/throttle"},
 	"auth/apppassword": {"internal/secret"},

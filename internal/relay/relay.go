@@ -10,7 +10,6 @@
 package relay
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -302,7 +301,7 @@ func (d *direction) drain() (drained bool, err error) {
 	plain, wire := buffers.Get().(*[bufferSize]byte), buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(plain)
 	defer buffers.Put(wire)
-	n, drained, err := d.read(plain[:], wire[:atOnce])
+	n, drained, err := fill(d.from.Conn, d.sock, plain[:], wire[:atOnce])
 	if n > 0 {
 		d.wire = wire[:0]
 		writeErr := d.pass(plain[:n])
@@ -312,22 +311,6 @@ func (d *direction) drain() (drained bool, err error) {
 		}
 	}
 	return drained, err
-}
-
-// read fills a buffer with what has come, which is on loan to the connection's reads, and reports whether the socket
-// was left empty.
-func (d *direction) read(buffer, loan []byte) (n int, drained bool, err error) {
-	d.sock.lend(loan)
-	for n < len(buffer) && err == nil {
-		var m int
-		m, err = d.from.Conn.Read(buffer[n:])
-		n += m
-	}
-	drained = d.sock.giveBack()
-	if _, ok := err.(errNothing); ok {
-		return n, drained, nil
-	}
-	return n, false, err
 }
 
 // pumpPlain moves bytes from any other connection.
@@ -361,12 +344,12 @@ func (d *direction) pass(p []byte) error {
 // write sends p on and counts it.
 func (d *direction) write(p []byte) error {
 	_ = d.to.SetWriteDeadline(time.Now().Add(writeTimeout))
+	var n int
+	var err error
 	if d.sink != nil {
-		d.sink.gather(d.wire)
-	}
-	n, err := d.to.Write(p)
-	if d.sink != nil {
-		err = cmp.Or(d.sink.flush(), err)
+		n, err = writeGathered(d.to, d.sink, p, d.wire)
+	} else {
+		n, err = d.to.Write(p)
 	}
 	d.moved += int64(n)
 	if err != nil {
