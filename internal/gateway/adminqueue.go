@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"postern/auth"
 	"postern/internal/audit"
@@ -52,7 +51,7 @@ func (a *Admin) RetryQueued(ctx context.Context, id string) (queue.Entry, error)
 		if e.State != store.Waiting {
 			return nil, store.QueueOrder{}, fmt.Errorf("message %s is %s; postern queue release lets one go that is held", id, e.State)
 		}
-		return audit.MessageReleased{ID: id, Login: e.Login, By: a.by}, store.QueueOrder{State: store.Waiting, Reason: e.Reason, NextTry: time.Now()}, nil
+		return audit.MessageReleased{ID: id, Login: e.Login, By: a.by}, store.QueueOrder{State: store.Waiting, Reason: e.Reason}, nil
 	})
 }
 
@@ -67,7 +66,7 @@ func (a *Admin) HoldQueued(ctx context.Context, id, reason string) (queue.Entry,
 			words += ": " + reason
 		}
 		return audit.MessageHeld{ID: id, Login: e.Login, Mailbox: e.Mailbox, State: string(store.Held), Reason: reason, By: a.by},
-			store.QueueOrder{State: store.Held, Reason: words, NextTry: time.Now()}, nil
+			store.QueueOrder{State: store.Held, Reason: words}, nil
 	})
 }
 
@@ -79,7 +78,7 @@ func (a *Admin) ReleaseQueued(ctx context.Context, id string) (queue.Entry, erro
 			return nil, store.QueueOrder{}, fmt.Errorf("message %s is %s: there is nothing to release", id, e.State)
 		}
 		return audit.MessageReleased{ID: id, Login: e.Login, By: a.by},
-			store.QueueOrder{State: store.Waiting, Reason: "released by " + a.by, NextTry: time.Now(), Released: true}, nil
+			store.QueueOrder{State: store.Waiting, Reason: "released by " + a.by, Released: true}, nil
 	})
 }
 

@@ -66,9 +66,9 @@ func passwordRecord(p store.Password) apppassword.Record {
 
 // openGuesses begins to count wrong passwords, together with other gateways where the store is shared.
 func (g *Gateway) openGuesses(ctx context.Context) (*throttle.Guesses, error) {
-	c := throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Store.Print, Log: g.log}
+	c := throttle.Config{Store: guessStore{g.state.Store}, Hash: g.state.Store.Print, Log: g.log, Now: g.state.Store.Now}
 	if g.state.Store.Shared() {
-		c.Shared, c.Now = guessStore{g.state.Store}, g.state.Store.Now
+		c.Shared = guessStore{g.state.Store}
 	}
 	return throttle.Open(ctx, c)
 }

@@ -165,7 +165,8 @@ func (d *drain) heedWait(login string, wait Wait, now time.Time, err error) (sta
 // them are kept by limits of their own, it gives until when.
 func (d *drain) choose(due map[string]time.Time, now time.Time) (chosen string, until time.Time) {
 	for login, since := range due {
-		if kept := d.limited[login]; kept.After(now) {
+		// What is further away than such a limit lasts is from before the clock was set back.
+		if kept := d.limited[login]; kept.After(now) && kept.Before(now.Add(furthestLimit)) {
 			if until.IsZero() || kept.Before(until) {
 				until = kept
 			}

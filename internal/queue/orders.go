@@ -89,6 +89,9 @@ func entryOf(row store.QueuedMessage) Entry {
 		Tries: row.Tries, Reason: row.Reason, Recipients: []EntryRecipient{}}
 	if row.State == store.Waiting {
 		next := row.NextTry
+		if next.Before(row.Accepted) { // at once
+			next = row.Accepted
+		}
 		e.NextTry = &next
 		if row.Node != "" {
 			e.State, e.NextTry = Sending, nil

@@ -54,7 +54,7 @@ type Identities interface {
 	Limits(login string) Limits
 }
 
-// Config is what a queue is made of. Every field is required but Now.
+// Config is what a queue is made of. Every field is required but Now and Steady.
 type Config struct {
 	Domain     string // the gateway's name, in reports
 	Store      *store.Store
@@ -64,6 +64,8 @@ type Config struct {
 	Log        *slog.Logger
 	// Now is the clock; nil means the store's: gateways that share it have to agree about a minute.
 	Now func() time.Time
+	// Steady is a clock that nobody sets, to tell how much time has passed here; nil means time.Now with its monotonic reading.
+	Steady func() time.Time
 }
 
 const (
@@ -104,7 +106,10 @@ func Open(ctx context.Context, c Config) (*Queue, error) {
 	if c.Now == nil {
 		c.Now = c.Store.Now
 	}
-	q := &Queue{config: c, log: c.Log, now: c.Now, node: newNode(c.Now), large: make(chan struct{}, maxLarge),
+	if c.Steady == nil {
+		c.Steady = time.Now
+	}
+	q := &Queue{config: c, log: c.Log, now: c.Now, node: newNode(c.Now, c.Steady), large: make(chan struct{}, maxLarge),
 		places: newPlaces(), taken: newTaken(), look: make(chan struct{}, 1), drains: make(map[string]*drain), stop: func() {}}
 	q.cut, q.abandon = context.WithCancel(context.Background())
 	if err := q.node.beat(ctx, c.Store); err != nil {

@@ -344,10 +344,9 @@ func TestI08LedgerOutlivesAProcess(t *testing.T) {
 		} // the other is on its way when the process dies
 	}
 	first.die()
+	w.bury()
 	w.pass(lifetime + time.Second)
-	if err := w.queue.bury(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.bury()
 	if _, wait, err := w.queue.Admit(t.Context(), copier); err != nil || wait.Limit != store.MessageLimit {
 		t.Errorf("after a restart: %+v, %v; want the minute to be spent", wait, err)
 	}
@@ -356,6 +355,14 @@ func TestI08LedgerOutlivesAProcess(t *testing.T) {
 		t.Errorf("a minute later: %+v, %v", wait, err)
 	}
 	first.stop()
+}
+
+// bury has the queue look who is dead.
+func (w *world) bury() {
+	w.t.Helper()
+	if err := w.queue.bury(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // TestI45TakenOver: what a dead process had taken is delivered by another one, and not while it lives.
@@ -371,10 +378,9 @@ func TestI45TakenOver(t *testing.T) {
 	if n := w.try(); n != 0 {
 		t.Fatal("delivered what another process had taken")
 	}
+	w.bury()
 	w.pass(lifetime + time.Second)
-	if err := w.queue.bury(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.bury()
 	if n := w.try(); n != 1 || w.entry(id) != nil {
 		t.Error("not taken over")
 	}
@@ -392,7 +398,7 @@ func TestI48Clock(t *testing.T) {
 			w.send = says(451, "451 4.3.2 later")
 			id := w.accept("alice@contoso.example", "bob@b.example")
 			w.try()
-			w.pass(step)
+			w.step(step)
 			for range 8 {
 				w.try()
 				w.pass(20 * time.Minute)
@@ -410,6 +416,80 @@ func TestI48Clock(t *testing.T) {
 				t.Error("frozen")
 			}
 		})
+	}
+}
+
+// TestI48NobodyIsTakenForDead: however the clock is set, a gateway that lives keeps what it is delivering, and knows that it may; one
+// that is dead is found out in the same time as ever.
+func TestI48NobodyIsTakenForDead(t *testing.T) {
+	for name, step := range map[string]time.Duration{"hours ahead": 5 * time.Hour, "days ahead": 30 * 24 * time.Hour,
+		"hours back": -5 * time.Hour, "days back": -30 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			id := w.accept("alice@contoso.example", "bob@b.example")
+			other := w.open()
+			other.die() // the test says when it lives
+			other.living.Wait()
+			if got, err := w.store.Claim(t.Context(), "scans@contoso.example", "copier-3", other.node.id, w.now(), furthest); err != nil || got != id {
+				t.Fatal(got, err)
+			}
+			w.bury()
+			w.step(step)
+			for range 8 {
+				w.bury()
+				if !w.queue.node.lives() || !other.node.lives() {
+					t.Error("a gateway that lives thinks that it does not")
+				}
+				w.pass(heartbeat)
+				if err := other.node.beat(t.Context(), w.store); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := w.try(); n != 0 {
+				t.Fatal("delivered what a living gateway is delivering")
+			}
+			w.bury()
+			w.pass(lifetime + time.Second)
+			w.bury()
+			if n := w.try(); n != 1 {
+				t.Error("what a dead gateway had taken is not delivered")
+			}
+		})
+	}
+}
+
+// TestI48AtOnce: an administrator's order to try at once means that for whoever delivers, whatever their clock says.
+func TestI48AtOnce(t *testing.T) {
+	for name, step := range map[string]time.Duration{"ahead": time.Hour, "back": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.send = says(451, "451 4.3.2 later")
+			id := w.accept("alice@contoso.example", "bob@b.example")
+			w.try()
+			w.step(step)
+			if err := w.store.OrderQueued(t.Context(), id, store.QueueOrder{State: store.Waiting}); err != nil {
+				t.Fatal(err)
+			}
+			if e := w.entry(id); e.NextTry == nil || !e.NextTry.Equal(e.Accepted) {
+				t.Errorf("the next try is said to be at %v, want since it was accepted at %v", e.NextTry, e.Accepted)
+			}
+			w.send = nil
+			if n := w.try(); n != 1 || w.entry(id) != nil {
+				t.Error("not tried at once")
+			}
+		})
+	}
+}
+
+// TestI48LimitOfALogin: a login that waits for its own limit is not kept by it for as long as the clock was set back.
+func TestI48LimitOfALogin(t *testing.T) {
+	d := &drain{limited: map[string]time.Time{"copier-3": noon.Add(time.Minute)}, served: map[string]int{}}
+	due := map[string]time.Time{"copier-3": noon}
+	if login, until := d.choose(due, noon); login != "" || !until.Equal(noon.Add(time.Minute)) {
+		t.Errorf("within the limit: got %q, %v; want it to wait a minute", login, until)
+	}
+	if login, _ := d.choose(due, noon.Add(-24*time.Hour)); login != "copier-3" {
+		t.Errorf("a day back: got %q, want that it goes on", login)
 	}
 }
 

@@ -12,6 +12,8 @@ const (
 	longestDelay = 64 * time.Minute
 	// furthest is further away than any next try can be. What is, was planned before the clock was set back.
 	furthest = 75 * time.Minute
+	// furthestLimit is the same for a login's own limit, which is that of a minute.
+	furthestLimit = 2 * time.Minute
 	// patience is how much waiting ends in a bounce. It is waiting between tries that counts, and not the clock on the wall:
 	// one that jumps, or a gateway that was switched off, bounces nothing early (I-48).
 	patience = 4*24*time.Hour + 12*time.Hour

@@ -32,6 +32,7 @@ type world struct {
 
 	mu     sync.Mutex
 	clock  time.Time
+	set    time.Duration // by how much somebody has set the clock, beside the time that has passed
 	limits Limits
 	barred string // why nobody may send
 	send   func(m *Message, recipients []int, content string) Result
@@ -64,7 +65,7 @@ func TestOnPostgreSQL(t *testing.T) {
 		"I03BrokenDiskSendsNothingTwice": TestI03BrokenDiskSendsNothingTwice, "Delivered": TestDelivered, "I07Schedule": TestI07Schedule,
 		"Partly": TestPartly, "NobodyToTell": TestNobodyToTell, "I09Identity": TestI09Identity, "I09Damaged": TestI09Damaged,
 		"I08Ledger": TestI08Ledger, "I08LedgerOutlivesAProcess": TestI08LedgerOutlivesAProcess, "I45TakenOver": TestI45TakenOver,
-		"I48Clock": TestI48Clock, "PaceFollowsUpstream": TestPaceFollowsUpstream, "UnreachablePutsOffAll": TestUnreachablePutsOffAll,
+		"I48Clock": TestI48Clock, "I48NobodyIsTakenForDead": TestI48NobodyIsTakenForDead, "I48AtOnce": TestI48AtOnce, "PaceFollowsUpstream": TestPaceFollowsUpstream, "UnreachablePutsOffAll": TestUnreachablePutsOffAll,
 	} {
 		t.Run(name, test)
 	}
@@ -97,7 +98,7 @@ func newWorldBy(t *testing.T, w *world) *world {
 func (w *world) open() *Queue {
 	w.t.Helper()
 	q, err := Open(w.t.Context(), Config{Domain: "mail.test", Store: w.store, Files: TemporaryFiles(filepath.Join(w.t.TempDir(), "spool")),
-		Identities: w, Audit: w, Log: slog.New(slog.DiscardHandler), Now: w.now})
+		Identities: w, Audit: w, Log: slog.New(slog.DiscardHandler), Now: w.now, Steady: w.steady})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -118,6 +119,23 @@ func (w *world) now() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.clock
+}
+
+// steady gives the time that nobody sets.
+func (w *world) steady() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.bubble {
+		return time.Now()
+	}
+	return w.clock.Add(-w.set)
+}
+
+// step sets the clock, ahead or back.
+func (w *world) step(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock, w.set = w.clock.Add(d), w.set+d
 }
 
 // pass lets time pass.

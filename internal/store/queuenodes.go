@@ -44,12 +44,12 @@ func (s *Store) Nodes(ctx context.Context) ([]Node, error) {
 }
 
 // Bury removes a node that is dead: its messages are free for others, and what it was submitting counts as sent now, as
-// it may have been. It gives the number of messages. A node that has given a sign of life since n was read is not dead, and
-// one that another has buried is done with: nothing changes then.
+// it may have been. It gives the number of messages. A node that has given another sign of life since n was read is not dead,
+// whatever the time in it, and one that another has buried is done with: nothing changes then.
 func (s *Store) Bury(ctx context.Context, n Node, now time.Time) (messages int64, err error) {
 	err = s.commit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
 		messages = 0
-		const remove = `DELETE FROM queue_nodes WHERE id = ? AND alive_until <= ?`
+		const remove = `DELETE FROM queue_nodes WHERE id = ? AND alive_until = ?`
 		dead, err := affected(tx.ExecContext(ctx, remove, n.ID, n.AliveUntil.UnixMilli()))
 		if err != nil || !dead {
 			return err

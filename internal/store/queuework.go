@@ -254,7 +254,7 @@ func (s *Store) Unclaim(ctx context.Context, id, node string) error {
 type QueueOrder struct {
 	State    QueueState
 	Reason   string
-	NextTry  time.Time
+	NextTry  time.Time // the zero time for at once, whatever the clock of whoever delivers
 	Released bool
 }
 
@@ -264,8 +264,12 @@ var ErrBusy = errors.New("it is being delivered at the moment")
 // OrderQueued changes the state of a message that is not being delivered. The error wraps [ErrNotFound] or [ErrBusy].
 func (s *Store) OrderQueued(ctx context.Context, id string, o QueueOrder) error {
 	return s.idle(ctx, id, func(ctx context.Context, tx *sql.Tx) error {
+		var next int64
+		if !o.NextTry.IsZero() {
+			next = o.NextTry.UnixMilli()
+		}
 		const update = `UPDATE queue_messages SET state = ?, reason = ?, next_try = ?, released = CASE WHEN ? = 1 THEN 1 ELSE released END WHERE id = ?`
-		_, err := tx.ExecContext(ctx, update, string(o.State), printable(o.Reason), o.NextTry.UnixMilli(), flag(o.Released), id)
+		_, err := tx.ExecContext(ctx, update, string(o.State), printable(o.Reason), next, flag(o.Released), id)
 		return err
 	})
 }

@@ -95,7 +95,7 @@ func (g *Guesses) Admit(login string, from netip.Addr, attempt secret.Text) (Che
 		return c, true
 	}
 	fresh, held := true, false
-	g.sources.look(c.key.source, func(s *sourceState) { fresh, held = s.fresh(now), now < s.held })
+	g.sources.look(c.key.source, func(s *sourceState) { fresh, held = s.fresh(now), holds(s.held, now, sourceDelay<<lastSourceLevel) })
 	if held {
 		return Check{}, false
 	}

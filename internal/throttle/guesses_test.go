@@ -337,3 +337,41 @@ func TestI27ARightCodeMakesNoSourceKnown(t *testing.T) {
 	}
 	Check{}.Proved()
 }
+
+// TestI48ClockStepsLockNobodyOut: whatever somebody was held off for when the clock was set back ends when it would have, or at once;
+// set ahead, it gives no login more than its share in a minute that passes.
+func TestI48ClockStepsLockNobodyOut(t *testing.T) {
+	for name, step := range map[string]time.Duration{"hours back": -5 * time.Hour, "days back": -30 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.besiege("alice")
+			if w.right("alice", address(1)) {
+				t.Fatal("a stranger is served while strangers are held off: the test tests nothing")
+			}
+			w.pass(step)
+			if !w.right("alice", address(1)) {
+				t.Error("a login is closed to strangers after the clock was set back")
+			}
+
+			for n := range maxSourceGuesses {
+				w.wrong(fmt.Sprint("login ", n), address(2), "wrong")
+			}
+			if w.right("bob", address(2)) {
+				t.Fatal("a source is served that is held off: the test tests nothing")
+			}
+			w.pass(step)
+			if !w.right("bob", address(2)) {
+				t.Error("a source is held off after the clock was set back")
+			}
+			for n := range 2 * guessBurst {
+				w.wrong("carol", address(100+n), fmt.Sprint("guess ", n))
+			}
+			w.pass(step)
+			w.Guesses.Close()
+			w.open() // and over a restart
+			if !w.right("carol", address(3)) {
+				t.Error("a login has no guess left after the clock was set back")
+			}
+		})
+	}
+}

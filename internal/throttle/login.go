@@ -30,7 +30,7 @@ func (s *loginState) admit(now int64, print uint64, fresh bool) answer {
 	if now-s.last > quiet.Milliseconds() {
 		s.guesses, s.held, s.lane = 0, 0, 0
 	}
-	if until := s.until(fresh); s.guesses >= maxGuesses && now < until {
+	if s.guesses >= maxGuesses && holds(s.until(fresh), now, lastDelay) {
 		return heldOff
 	}
 	if s.tried.has(print) {

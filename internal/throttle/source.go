@@ -69,7 +69,7 @@ func (s *sourceState) guess(now int64, print uint64) bool {
 	if now-s.last > quiet.Milliseconds() {
 		s.level = 0
 	}
-	if now-s.window > sourceWindow.Milliseconds() {
+	if now-s.window > sourceWindow.Milliseconds() || now < s.window {
 		s.window, s.guesses = now, 0
 	}
 	s.guesses++

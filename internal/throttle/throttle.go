@@ -85,12 +85,21 @@ var (
 
 // take takes one event if there is one to be had.
 func (p pace) take(due *int64, now int64) bool {
+	if *due > now+2*p.burst*p.every { // from before the clock was set back (threat model I-48); other gateways' clocks differ by less
+		*due = now
+	}
 	next := max(*due, now)
 	if next-now > (p.burst-1)*p.every {
 		return false
 	}
 	*due = next + p.every
 	return true
+}
+
+// holds reports whether somebody is held off until a time, of which most is the longest that there is. One that is twice as far away
+// is from before the clock was set back, and does not count: a clock that is set locks nobody out (threat model I-48).
+func holds(until, now int64, most time.Duration) bool {
+	return now < until && until <= now+2*most.Milliseconds()
 }
 
 // giveBack undoes take.
