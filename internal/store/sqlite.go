@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -147,11 +146,11 @@ func (e *sqlite) pointRead(ctx context.Context) (context.Context, error) {
 
 // transact runs do in a transaction of the writer. One that is not durable is not synced: it survives the end of the
 // process, and the next durable one carries it to the disk.
-func (e *sqlite) transact(ctx context.Context, durable bool, do func(context.Context, *sql.Tx) error) (err error) {
-	if durable {
-		return oneTransaction(ctx, e.writer, do)
+func (e *sqlite) transact(ctx context.Context, durable bool, do func(context.Context, *sql.Tx) error) error {
+	if !durable {
+		ctx = unsynced(ctx)
 	}
-	return e.unsynced(ctx, func(conn *sql.Conn) error { return oneTransaction(ctx, conn, do) })
+	return oneTransaction(ctx, e.writer, do)
 }
 
 // answerLost is false: a commit of this process's own is known to it.
@@ -160,32 +159,8 @@ func (e *sqlite) answerLost(error) bool { return false }
 func (e *sqlite) duplicate(error) bool { return false }
 
 // hasty runs a statement whose commit is not synced.
-func (e *sqlite) hasty(ctx context.Context, query string, arguments ...any) (result sql.Result, err error) {
-	err = e.unsynced(ctx, func(conn *sql.Conn) error {
-		result, err = conn.ExecContext(ctx, query, arguments...)
-		return err
-	})
-	return result, err
-}
-
-// unsynced runs do on the writer's connection, whose commits need not be on the disk when it returns. In WAL mode such a
-// commit costs no sync (pragma synchronous), which takes some milliseconds.
-func (e *sqlite) unsynced(ctx context.Context, do func(*sql.Conn) error) (err error) {
-	conn, err := e.writer.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	if _, err := conn.ExecContext(ctx, `PRAGMA synchronous = NORMAL`); err != nil {
-		return err
-	}
-	defer func() {
-		if _, failed := conn.ExecContext(context.WithoutCancel(ctx), `PRAGMA synchronous = FULL`); failed != nil {
-			// Nobody may commit on it who counts on the sync. The pool opens another, which syncs.
-			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-		}
-	}()
-	return do(conn)
+func (e *sqlite) hasty(ctx context.Context, query string, arguments ...any) (sql.Result, error) {
+	return e.writer.ExecContext(unsynced(ctx), query, arguments...)
 }
 
 // snapshot writes a copy as it is when the writing begins (VACUUM INTO), from a connection of its own. Writers do not wait for it.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -343,34 +344,58 @@ func TestOldSchemaIsMigrated(t *testing.T) {
 	}
 }
 
-// TestLeasesLeaveTheWriterSynced: what is not worth a sync costs nobody else theirs, whatever becomes of it.
-func TestLeasesLeaveTheWriterSynced(t *testing.T) {
+// TestOnlyTheHastyAreNotSynced: what is not worth a sync costs nobody else theirs, whatever becomes of it.
+func TestOnlyTheHastyAreNotSynced(t *testing.T) {
+	const normal, full = 1, 2
 	s := openAt(t, database(t), newRing(t))
+	expect := func(after string, want int, in interface {
+		QueryRowContext(context.Context, string, ...any) *sql.Row
+	}) {
+		t.Helper()
+		var got int
+		if err := in.QueryRowContext(t.Context(), `PRAGMA synchronous`).Scan(&got); err != nil || got != want {
+			t.Errorf("%s: synchronous is %d, %v; want %d", after, got, err, want)
+		}
+	}
+	within := func(name string, durable bool, want int) error {
+		return s.engine.transact(t.Context(), durable, func(_ context.Context, tx *sql.Tx) error {
+			expect(name, want, tx)
+			return nil
+		})
+	}
 	ended, cancel := context.WithCancel(t.Context())
-	calls := map[string]func() error{
+	cancel()
+	hasty := map[string]func() error{
 		"taken": func() error {
 			_, err := s.TakeLease(t.Context(), TokenCacheKey{}, "a", time.Now(), time.Minute)
 			return err
 		},
-		"released": func() error { return s.ReleaseLease(t.Context(), TokenCacheKey{}, "a") },
-		"failed": func() error {
-			return s.engine.(*sqlite).unsynced(ended, func(conn *sql.Conn) error {
-				cancel()
-				_, err := conn.ExecContext(ended, `SELECT 1`)
-				if err == nil {
-					t.Error("an ended context did not end the call")
-				}
-				return nil
-			})
+		"released":    func() error { return s.ReleaseLease(t.Context(), TokenCacheKey{}, "a") },
+		"transaction": func() error { return within("in a hasty transaction", false, normal) },
+		"taken back": func() error {
+			_ = s.engine.transact(t.Context(), false, func(context.Context, *sql.Tx) error { return errors.New("no") })
+			return nil
+		},
+		"ended": func() error {
+			if _, err := s.engine.hasty(ended, `DELETE FROM facts WHERE name = 'x'`); err == nil {
+				t.Error("an ended context did not end the call")
+			}
+			return nil
 		},
 	}
-	for name, call := range calls {
+	for name, call := range hasty {
 		if err := call(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		var synchronous int
-		if err := s.writer.QueryRowContext(t.Context(), `PRAGMA synchronous`).Scan(&synchronous); err != nil || synchronous != 2 {
-			t.Errorf("%s: synchronous is %d, %v; want 2 (FULL)", name, synchronous, err)
+		if err := within("a transaction after "+name, true, full); err != nil {
+			t.Error(err)
 		}
+		if err := errors.Join(hasty["taken"](), call()); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.writer.ExecContext(t.Context(), `DELETE FROM facts WHERE name = 'x'`); err != nil {
+			t.Error(err)
+		}
+		expect("a statement after "+name, full, s.writer)
 	}
 }

@@ -63,6 +63,7 @@ type sqliteConn struct {
 	statements map[string]*statement
 	log        *writeAheadLog // nil for one that only reads
 	inside     bool           // a transaction
+	level      string         // of synchronous, as it was set last; empty for as it was opened, or not known
 }
 
 // statement is one that has been compiled. While its rows are read it cannot be run again.
@@ -81,7 +82,7 @@ func (c *sqliteConn) BeginTx(ctx context.Context, options driver.TxOptions) (dri
 	if c.log == nil {
 		return c.sqliteDriver.BeginTx(ctx, options)
 	}
-	if err := c.log.mend(ctx, c.sqliteDriver); err != nil {
+	if err := c.prepareCommit(ctx); err != nil {
 		return nil, err
 	}
 	tx, err := c.sqliteDriver.BeginTx(ctx, options)
@@ -109,7 +110,35 @@ func (c *sqliteConn) ready(ctx context.Context, query string) error {
 	if c.log == nil || c.inside || !changes(query) {
 		return nil
 	}
-	return c.log.mend(ctx, c.sqliteDriver)
+	return c.prepareCommit(ctx)
+}
+
+type unsyncedKey struct{}
+
+// unsynced marks what is done with a context: its commits need not be on the disk when they return. In WAL mode such a commit
+// costs no sync (pragma synchronous), which takes some milliseconds.
+func unsynced(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unsyncedKey{}, true)
+}
+
+// prepareCommit makes sure of the log, and that the next commit is synced, unless the context says that it need not be.
+func (c *sqliteConn) prepareCommit(ctx context.Context) error {
+	if err := c.log.mend(ctx, c.sqliteDriver); err != nil {
+		return err
+	}
+	level := "FULL"
+	if ctx.Value(unsyncedKey{}) != nil {
+		level = "NORMAL"
+	}
+	if c.level == level {
+		return nil
+	}
+	c.level = ""
+	if _, err := c.sqliteDriver.ExecContext(ctx, "PRAGMA synchronous = "+level, nil); err != nil {
+		return err
+	}
+	c.level = level
+	return nil
 }
 
 // over takes note of what a write, or a commit, came to.
