@@ -21,12 +21,15 @@ func newInit() *cobra.Command {
 		Use:   "init",
 		Short: "Write a configuration to begin with, and print the commands that the tenant needs",
 		Long: `Asks a few questions, or takes the answers from flags, and writes a configuration with comments that postern config check
-accepts. Beside it come the files that it names: a self-signed certificate for clients, to begin with, and the certificate by which
-Postern signs in to Entra. Then it prints the commands for the Azure CLI and Exchange Online PowerShell that make the tenant fit exactly
-that configuration. No file is overwritten.`,
+accepts, and beside it the certificate by which Postern signs in to Entra. Then it prints the commands for the Azure CLI and Exchange
+Online PowerShell that make the tenant fit exactly that configuration. No file is overwritten.
+
+Without --cert the gateway is its own authority for the certificate that clients see. A configuration in /etc has its state in
+/var/lib/postern, as the package's service wants it; any other has it beside itself, unless --state-dir says where.`,
 		Example: `  postern init
   postern init --domain mail.contoso.com --tenant contoso.onmicrosoft.com --mailbox scans@contoso.com --network 10.0.8.0/24
-  postern init --domain mail.contoso.com --tenant contoso.onmicrosoft.com --people --administrator admin@contoso.com --context c1`,
+  postern init --domain mail.contoso.com --tenant contoso.onmicrosoft.com --people --administrator admin@contoso.com --context c1
+  postern init --out /etc/postern/postern.yaml --cert /etc/ssl/mail.pem --key /etc/ssl/private/mail.key`,
 		Args: exactly(0),
 	}
 	var a setup.Answers
@@ -44,8 +47,9 @@ that configuration. No file is overwritten.`,
 	f.BoolVar(&a.People, "people", false, "IMAP, and the portal in which people make their own app passwords")
 	f.StringVar(&a.Administrator, "administrator", "", "the portal's administrator; people of the same domain may have app passwords")
 	f.StringVar(&a.Context, "context", "", "an authentication context that proves MFA, such as c1")
-	f.StringVar(&a.Cert, "cert", "", "the certificate for clients, in PEM; made where it is not there")
+	f.StringVar(&a.Cert, "cert", "", "the certificate for clients, in PEM; without it, one of the gateway's own authority")
 	f.StringVar(&a.Key, "key", "", "its key")
+	f.StringVar(&a.StateDir, "state-dir", "", "the folder for keys, store and audit log")
 	f.StringVar(&a.SecretFile, "client-secret-file", "", "a file with the application's secret; without it, a certificate is made")
 	f.StringVar(&a.Authority, "authority", "", "another authority than the cloud's, such as that of postern sim")
 	f.StringVar(&a.IMAP, "imap", "", "host:port of another IMAP server than the cloud's")
@@ -66,6 +70,9 @@ that configuration. No file is overwritten.`,
 				return usageError{fmt.Errorf("--network %q is no network, such as 10.0.8.0/24", n)}
 			}
 			a.Networks = append(a.Networks, prefix)
+		}
+		if whole, err := filepath.Abs(*out); err == nil && a.StateDir == "" && strings.HasPrefix(whole, "/etc/") {
+			a.StateDir = serviceState
 		}
 		if err := a.Complete(); err != nil {
 			return usageError{err}
@@ -90,15 +97,32 @@ func initialise(c *cobra.Command, out string, a setup.Answers) error {
 		return err
 	}
 	fmt.Fprintf(w, "\nWhat the tenant needs. The files that are named lie in %s.\n\n%s\nThen, here:\n\n", filepath.Dir(out), commands)
-	steps := []string{"postern config check -c " + out, "postern check -c " + out}
-	if a.Mailbox != "" {
-		steps = append(steps, "postern password issue -c "+out+" "+a.Login+` --label "the first copier"`)
-	}
-	for _, step := range append(steps, "postern serve -c "+out) {
+	for _, step := range nextSteps(out, a) {
 		fmt.Fprintln(w, " ", step)
 	}
 	_, err = fmt.Fprintln(w, "\nPermissions take minutes to count, sometimes two hours.")
 	return err
+}
+
+// serviceState is where the service of the packages keeps its state, and serviceUser whom it runs as.
+const serviceState, serviceUser = "/var/lib/postern", "postern"
+
+// nextSteps are the commands from the configuration to a running gateway. Those of the service are its user's, whose the files are that
+// they make.
+func nextSteps(out string, a setup.Answers) []string {
+	as, serve := "", "postern serve -c "+out
+	if a.StateDir == serviceState {
+		as, serve = "sudo -u "+serviceUser+" ", "systemctl enable --now postern"
+	}
+	steps := []string{as + "postern config check -c " + out, as + "postern check -c " + out}
+	if a.Mailbox != "" {
+		steps = append(steps, as+"postern password issue -c "+out+" "+a.Login+` --label "the first copier"`)
+	}
+	steps = append(steps, serve)
+	if a.Cert == "" {
+		steps = append(steps, as+"postern certificate root -c "+out+"   # for what verifies certificates")
+	}
+	return steps
 }
 
 // interview asks for what the flags have left open. An empty answer takes what stands in brackets.

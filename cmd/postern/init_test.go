@@ -32,3 +32,17 @@ func TestInterview(t *testing.T) {
 		t.Error("no error where the answers end")
 	}
 }
+
+// TestNextSteps: the commands for a service are its user's, who has to own what they make.
+func TestNextSteps(t *testing.T) {
+	a := setup.Answers{Mailbox: "scans@contoso.com", Login: "scans", StateDir: serviceState, Cert: "mail.pem"}
+	want := []string{
+		"sudo -u postern postern config check -c /etc/postern/postern.yaml",
+		"sudo -u postern postern check -c /etc/postern/postern.yaml",
+		`sudo -u postern postern password issue -c /etc/postern/postern.yaml scans --label "the first copier"`,
+		"systemctl enable --now postern",
+	}
+	if diff := cmp.Diff(want, nextSteps("/etc/postern/postern.yaml", a)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -14,11 +14,24 @@ const portalPort = "8443"
 var configText = template.Must(template.New("").Parse(`# Postern's configuration. Look at it with: postern config check
 # Every setting: docs/configuration.md. Try it all, up to the mailboxes: postern check
 
-# The name by which copiers and people reach this machine. The certificate is for this name.
+# The name by which copiers and people reach this machine. Certificates are for this name.
 domain: {{.Domain}}
+{{- if .StateDir}}
+
+# What the gateway keeps: written by it alone, and backed up.
+store: "sqlite:{{.StateDir}}/postern.db"
+keys_file: "{{.StateDir}}/postern.keys"
+audit_file: "{{.StateDir}}/postern.audit"
+{{- end}}
 
 certificates:
+{{- if .Cert}}
   - files: {cert: {{.Cert}}, key: {{.Key}}} # read again when they change
+{{- else}}
+  # From an authority that the gateway keeps itself. What verifies certificates has to be given its root, once:
+  # postern certificate root. For a name that the internet knows put this in its place: acme: {agree_to_terms: true}
+  - private_ca: {}
+{{- end}}
 
 providers:
   {{.Provider}}:

@@ -12,8 +12,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"syscall"
 
 	"postern/certs"
 	"postern/internal/config"
@@ -37,8 +37,9 @@ type Answers struct {
 	Administrator string
 	Context       string // an authentication context that proves MFA, such as c1; empty for none
 
-	Cert, Key  string // the gateway's certificate; made where they are empty
+	Cert, Key  string // the gateway's certificate and its key; empty for the private CA
 	SecretFile string // the application's secret; empty for a certificate, which is made
+	StateDir   string // where keys, store and audit log are kept; empty for the configuration's folder
 
 	Authority, IMAP, SMTP, CAFile string // other endpoints than the cloud's
 }
@@ -48,7 +49,7 @@ func (a *Answers) Complete() error {
 	defaults := []struct {
 		value *string
 		to    string
-	}{{&a.Cert, "mail.pem"}, {&a.Key, "mail.key"}, {&a.ClientID, UnknownClient}}
+	}{{&a.ClientID, UnknownClient}}
 	if a.Mailbox != "" {
 		local, _, _ := strings.Cut(a.Mailbox, "@")
 		defaults = append(defaults, struct {
@@ -76,8 +77,12 @@ func (a *Answers) Complete() error {
 		return errors.New("the portal's administrator is missing, such as admin@contoso.com (--administrator)")
 	case a.Context != "" && !a.People:
 		return errors.New("an authentication context is for people: add --people")
+	case (a.Cert == "") != (a.Key == ""):
+		return errors.New("a certificate and its key go together: give both --cert and --key, or neither for one of the gateway's own authority")
+	case a.StateDir != "" && !filepath.IsAbs(a.StateDir):
+		return fmt.Errorf("the folder %q of the state is no absolute path, such as /var/lib/postern (--state-dir)", a.StateDir)
 	}
-	for _, text := range []string{a.Domain, a.Tenant, a.Cloud, a.ClientID, a.Login, a.Mailbox, a.Administrator, a.Context, a.Cert, a.Key, a.SecretFile, a.Authority, a.IMAP, a.SMTP, a.CAFile} {
+	for _, text := range []string{a.Domain, a.Tenant, a.Cloud, a.ClientID, a.Login, a.Mailbox, a.Administrator, a.Context, a.Cert, a.Key, a.SecretFile, a.StateDir, a.Authority, a.IMAP, a.SMTP, a.CAFile} {
 		if strings.ContainsAny(text, "\"\\'`$\n\r\t ;|&<>(){}[],#") {
 			return fmt.Errorf("%q has characters that would need quotes in the configuration or in a command; choose another", text)
 		}
@@ -94,9 +99,9 @@ func (a *Answers) peopleDomain() string {
 // Written is a file that was made.
 type Written struct{ Path, What string }
 
-// Write writes the configuration to path, and beside it the files that it names and that are not there: a certificate for
-// clients, self-signed, and the application's, with its key. The answers have been completed. It fails where the configuration
-// is there already, and has then made nothing.
+// Write writes the configuration to path, and beside it the application's certificate with its key, unless it is there or a
+// secret takes its place. In a folder that root has given to a group, such as /etc/postern of the package, that group can read them.
+// The answers have been completed. It fails where the configuration is there already, and has then made nothing.
 func Write(path string, a Answers) ([]Written, error) {
 	text, err := a.Configuration()
 	if err != nil {
@@ -119,25 +124,28 @@ func Write(path string, a Answers) ([]Written, error) {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
-	made := []Written{{path, "the configuration"}}
-	certificate, err := writeClientsCertificate(folder, a)
-	if err != nil {
-		return made, err
-	}
 	application, err := writeApplicationCertificate(folder, a)
-	return slices.Concat(made, certificate, application), err
+	made := append([]Written{{path, "the configuration"}}, application...)
+	return made, errors.Join(err, share(folder, made))
 }
 
-// writeClientsCertificate makes the certificate that clients see, unless one is there.
-func writeClientsCertificate(folder string, a Answers) ([]Written, error) {
-	pair := certs.Pair{Cert: within(folder, a.Cert), Key: within(folder, a.Key)}
-	if _, err := os.Stat(pair.Cert); err == nil {
-		return nil, nil
+// share lets the group of a folder read files in it, where root has given the folder to a group: that of the user whom the gateway
+// runs as.
+func share(folder string, files []Written) error {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return err
 	}
-	if err := certs.EnsureSelfSigned(pair, a.Domain); err != nil {
-		return nil, err
+	owner, known := info.Sys().(*syscall.Stat_t)
+	if !known || os.Geteuid() != 0 || owner.Uid != 0 || owner.Gid == 0 {
+		return nil
 	}
-	return []Written{{pair.Cert, "a self-signed certificate for " + a.Domain + ", to begin with; put a real one in its place"}, {pair.Key, "its key"}}, nil
+	for _, f := range files {
+		if err := errors.Join(os.Chown(f.Path, 0, int(owner.Gid)), os.Chmod(f.Path, 0o640)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeApplicationCertificate makes the certificate by which the application signs in to Entra: app.pem has both halves for the
@@ -170,10 +178,3 @@ func writeApplicationCertificate(folder string, a Answers) ([]Written, error) {
 
 // Names of the application's certificate.
 const applicationPEM, applicationCRT = "app.pem", "app.crt"
-
-func within(folder, path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(folder, path)
-}
