@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -28,7 +32,7 @@ func (w *world) printScale(ctx context.Context, s settings) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer table.Flush()
 	if s.only.MatchString("users") {
-		fmt.Fprintln(table, "\nusers in the config\tstart to first sign-in, ms\tmemory then, MB\tCPU of a sign-in, µs")
+		fmt.Fprintln(table, "\nusers in the config\tstart to first sign-in, ms\treload, ms\tmemory then, MB\tCPU of a sign-in, µs")
 		for _, users := range []int{3, 10, 1000, 10_000, 100_000} {
 			if err := w.scaleUsers(ctx, s, table, users); err != nil {
 				return fmt.Errorf("%d users: %w", users, err)
@@ -55,10 +59,13 @@ func (w *world) printScale(ctx context.Context, s settings) error {
 
 // scaleUsers prints the row of so many users: medians of the rounds.
 func (w *world) scaleUsers(ctx context.Context, s settings, table *tabwriter.Writer, users int) error {
-	var starts, memories, costs []float64
+	var starts, reloads, memories, costs []float64
 	for range s.rounds {
-		t, err := w.postern(ctx, users)
+		t, file, err := w.deploy(ctx, users)
 		if err != nil {
+			return err
+		}
+		if err := w.serve(ctx, t, file); err != nil {
 			return err
 		}
 		memories = append(memories, t.memory()/1e6)
@@ -68,10 +75,48 @@ func (w *world) scaleUsers(ctx context.Context, s settings, table *tabwriter.Wri
 		}
 		starts = append(starts, float64(t.started.Milliseconds()))
 		costs = append(costs, values[1])
+		took, err := reload(ctx, file)
+		if err != nil {
+			return err
+		}
+		reloads = append(reloads, float64(took.Microseconds())/1000)
 		w.stopLast()
 	}
-	_, err := fmt.Fprintf(table, "%d\t%.0f\t%.0f\t%.0f\n", users, median(starts), median(memories), median(costs))
+	_, err := fmt.Fprintf(table, "%d\t%.0f\t%.0f\t%.0f\t%.0f\n", users, median(starts), median(reloads), median(memories), median(costs))
 	return err
+}
+
+// reload adds a user to a configuration file, and gives how long the gateway takes until that is in force: the file is read, held
+// against the one before, and every session against it.
+func reload(ctx context.Context, file string) (time.Duration, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	content = fmt.Appendf(content, posternUser, "one-more", "one-more", "contoso", "auto")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		return 0, err
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(filepath.Dir(file), "postern.sock"))
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://postern/reload", nil)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	took := time.Since(began)
+	if err == nil && (response.StatusCode != http.StatusOK || !bytes.Contains(answer, []byte("one-more"))) {
+		err = fmt.Errorf("reloading answers %s: %.200s", response.Status, answer)
+	}
+	return took, err
 }
 
 // scaleRecords prints the row of so many app passwords and audit lines: the median of the rounds, all in one process, for

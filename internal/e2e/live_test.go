@@ -24,9 +24,10 @@ type liveSession struct {
 	protocol string
 }
 
-// say sends lines, and reads until a line begins with want.
+// say sends lines, and reads until a line begins with want. Each time may take a minute, however long the session lasts.
 func (l *liveSession) say(t *testing.T, want string, lines ...string) string {
 	t.Helper()
+	_ = l.conn.SetDeadline(time.Now().Add(time.Minute))
 	for _, line := range lines {
 		if _, err := io.WriteString(l.conn, line+"\r\n"); err != nil {
 			t.Fatal(err)

@@ -1,9 +1,15 @@
 package e2e
 
 import (
+	"bufio"
+	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,5 +108,82 @@ func TestReloadCommand(t *testing.T) {
 	told, code := command{path: postern, args: []string{"reload", "-c", d.config}}.try(t)
 	if want := fmt.Sprintf("%s:%d:1: polices: unknown setting; did you mean policies?", d.config, line); code != 1 || !strings.Contains(told, want) {
 		t.Errorf("got %q and exit code %d, want %q and 1", told, code, want)
+	}
+}
+
+// TestWithoutAuthWithdrawn: a listener that does not take an address for an identity any more ends the sessions that stood on that,
+// and the connections that would become such; who signed in with a password goes on.
+func TestWithoutAuthWithdrawn(t *testing.T) {
+	postern := binary(t, program)
+	s := startSim(t, postern)
+	d, g := deploy(t, s, s.upstreams())
+	secured := fmt.Sprintf("address: %q, tls: starttls}\n  - {protocol: smtp", g.Submission)
+	byAddress := fmt.Sprintf("address: %q, tls: optional, networks: [127.0.0.0/8], without_auth: true}\n  - {protocol: smtp", g.Submission)
+	withdrawn := fmt.Sprintf("address: %q, tls: optional, networks: [127.0.0.0/8]}\n  - {protocol: smtp", g.Submission)
+	d.change(t, secured, byAddress, "mailbox: scans@contoso.example, provider: contoso, grant: application, policy: device}",
+		"mailbox: scans@contoso.example, provider: contoso, grant: application, policy: device, without_auth: [127.0.0.1/32]}")
+	d.serve(t, g, postern)
+	alice := g.named(t, "alice@contoso.example")
+	open := func() *submission {
+		conn, err := net.Dial("tcp", g.Submission)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		c := &submission{t, conn, bufio.NewReader(conn)}
+		c.hears("220")
+		c.says("EHLO client.example", "250")
+		return c
+	}
+	known, stranger, signedIn := open(), open(), open()
+	known.says("MAIL FROM:<scans@contoso.example>", "250")
+	signedIn.says("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00"+alice.Login+"\x00"+alice.Password)), "235")
+	signedIn.says("MAIL FROM:<alice@contoso.example>", "250")
+	d.change(t, byAddress, withdrawn)
+	d.admin(t, "reload")
+	known.isCut()
+	stranger.isCut()
+	signedIn.says("RCPT TO:<bob@contoso.example>", "250")
+	if causes := d.causes(t, "copier-3"); !slices.Equal(causes, []string{"smtp reconfigured"}) {
+		t.Errorf("the copier's sessions ended by %q, want the new configuration", causes)
+	}
+}
+
+// submission is an SMTP client in clear.
+type submission struct {
+	t    *testing.T
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// says sends a line, and hears a reply that begins with want.
+func (c *submission) says(line, want string) {
+	c.t.Helper()
+	if _, err := fmt.Fprintf(c.conn, "%s\r\n", line); err != nil {
+		c.t.Fatal(err)
+	}
+	c.hears(want)
+}
+
+func (c *submission) hears(want string) {
+	c.t.Helper()
+	for {
+		line, err := c.in.ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, want) {
+			c.t.Fatalf("heard %q, %v; want %s", line, err, want)
+		}
+		if line[3] == ' ' {
+			return
+		}
+	}
+}
+
+// isCut demands that the connection ends.
+func (c *submission) isCut() {
+	c.t.Helper()
+	_ = c.conn.SetReadDeadline(time.Now().Add(endTime))
+	if _, err := io.ReadAll(c.in); errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Errorf("the connection goes on")
 	}
 }

@@ -276,6 +276,15 @@ func (l *listener) connections() int {
 	return len(l.conns)
 }
 
+// serveAs has the listener serve in another way from now on, and ends the connections that this leaves nothing to stand on.
+func (l *listener) serveAs(next *service, sessions *session.Register) {
+	before := l.service.Swap(next)
+	l.cutForbidden(sessions)
+	if before.config.WithoutAuth && !next.config.WithoutAuth {
+		l.cutByAddress(sessions)
+	}
+}
+
 // cutForbidden ends the connections from outside the listener's networks: a reload may have narrowed them.
 func (l *listener) cutForbidden(sessions *session.Register) {
 	s := l.service.Load()
@@ -294,6 +303,29 @@ func (l *listener) cutForbidden(sessions *session.Register) {
 	}
 	sessions.Cut(causeReconfigured, func(i session.Info) bool { return forbidden[i.ID] })
 	for _, socket := range sockets { // of those that have not signed in, too
+		_ = socket.Close()
+	}
+}
+
+// cutByAddress ends the connections of those who have not signed in with a password, where the listener does not take an address for
+// an identity any more: their sessions stood on that, or would soon.
+func (l *listener) cutByAddress(sessions *session.Register) {
+	bySecret := make(map[string]bool) // ids of sessions
+	for _, i := range sessions.List() {
+		bySecret[i.ID] = i.Password != ""
+	}
+	gone := make(map[string]bool)
+	var sockets []net.Conn
+	l.mu.Lock()
+	for socket, t := range l.conns {
+		if !bySecret[t.session] {
+			gone[t.session] = true
+			sockets = append(sockets, socket)
+		}
+	}
+	l.mu.Unlock()
+	sessions.Cut(causeReconfigured, func(i session.Info) bool { return gone[i.ID] })
+	for _, socket := range sockets {
 		_ = socket.Close()
 	}
 }

@@ -83,8 +83,7 @@ func (ls *listeners) commit(next *generation, after, opened []*listener, gone ma
 	defer ls.mu.Unlock()
 	ls.open = after
 	for i, l := range after {
-		l.service.Store(ls.service(next.config.Listeners[i]))
-		l.cutForbidden(ls.sessions)
+		l.serveAs(ls.service(next.config.Listeners[i]), ls.sessions)
 	}
 	for _, l := range opened {
 		ctx, cancel := context.WithCancel(ls.ctx)
@@ -95,6 +94,9 @@ func (ls *listeners) commit(next *generation, after, opened []*listener, gone ma
 	for _, l := range gone {
 		_ = l.Close()
 		l.retire()
+		if l.service.Load().config.WithoutAuth {
+			l.cutByAddress(ls.sessions)
+		}
 		ls.retired = append(ls.retired, l)
 	}
 }

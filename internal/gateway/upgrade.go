@@ -211,8 +211,7 @@ func (ls *listeners) uphold(next *generation) {
 	keys := listenerKeys(served)
 	for i, key := range listenerKeys(next.config.Listeners) {
 		if n := slices.Index(keys, key); n >= 0 {
-			ls.open[n].service.Store(ls.service(next.config.Listeners[i]))
-			ls.open[n].cutForbidden(ls.sessions)
+			ls.open[n].serveAs(ls.service(next.config.Listeners[i]), ls.sessions)
 		}
 	}
 }
