@@ -169,7 +169,7 @@ stream {
 }
 
 // addPostfix adds Postfix, where it is installed and may be started, as the one to whom mail is handed that has to be kept
-// before it is accepted. It asks for no sign-in, and throws away what it has accepted, or, in a hurry, hands it on at once.
+// before it is accepted. It asks for no sign-in, and throws away what it has accepted, or, to one domain, hands it on at once.
 func (w *world) addPostfix(ctx context.Context, upstream string) error {
 	binary, err := exec.LookPath("/usr/sbin/postfix")
 	if err != nil {
@@ -206,7 +206,7 @@ smtpd_client_connection_count_limit = 0
 message_size_limit = 157286400
 mailbox_size_limit = 0
 default_transport = discard:
-transport_maps = inline:{ hurry.example=smtp:[127.0.0.1]:%[4]s }
+transport_maps = inline:{ unlimited.example=smtp:[127.0.0.1]:%[4]s }
 smtp_tls_security_level = encrypt
 smtpd_tls_cert_file = %[2]s
 smtpd_tls_key_file = %[3]s
@@ -252,7 +252,7 @@ postlog unix-dgram n - n - 1 postlogd
 	}
 	// What was started waits for Postfix's master, which is in a group of its own.
 	w.closers = append(w.closers, func() { _ = exec.Command(binary, "-c", base, "stop").Run() })
-	keeps := map[string]credentials{"queue": {mailbox: "u@contoso.example"}, "auto": {mailbox: "u@contoso.example"}, "hurry": {mailbox: "u@hurry.example"}}
+	keeps := map[string]credentials{"queue": {mailbox: "u@contoso.example"}, "auto": {mailbox: "u@contoso.example"}, "unlimited-queue": {mailbox: "u@unlimited.example"}}
 	w.targets = append(w.targets, &target{name: "postfix", smtp: address, roots: w.roots, deliveries: keeps, process: pid})
 	return nil
 }

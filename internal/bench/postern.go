@@ -51,7 +51,7 @@ policies:
   auto: {protocols: [imap, smtp], limits: {connections: 100000}}
   direct: {protocols: [smtp], limits: {connections: 100000}, send: {delivery: direct}}
   queue: {protocols: [smtp], limits: {connections: 100000}, send: {delivery: queue}}
-  hurry: {protocols: [smtp], limits: {connections: 100000}, send: {delivery: queue}}
+  unlimited-queue: {protocols: [smtp], limits: {connections: 100000}, send: {delivery: queue}}
 users:
 `
 
@@ -87,8 +87,8 @@ func (w *world) addPostern(ctx context.Context, config *tls.Config) error {
 }
 
 // deliveries are the ways in which a message can go, each a policy of the gateway's and a login of its own: by queue, a
-// message waits for the limits of its mailbox; in a hurry, the queue has none to keep to.
-var deliveries = []string{"auto", "direct", "queue", "hurry"}
+// message waits for the limits of its mailbox; by unlimited-queue, there are none.
+var deliveries = []string{"auto", "direct", "queue", "unlimited-queue"}
 
 // mailboxOf gives the mailbox of a delivery: one for all that are not limited.
 func mailboxOf(delivery string) string {

@@ -9,18 +9,35 @@ import (
 )
 
 // Looking for what is due takes as long with a hundred thousand messages as with ten: each of these queries goes by the index
-// from one mailbox or login to the next, and looks at the first message of each.
+// from one mailbox or login to the next, and looks at the first message of each. Only a mailbox of whose messages none is due
+// is gone through, within the index, once a second.
+
+const (
+	dueMailboxes = `WITH RECURSIVE mailboxes (mailbox) AS (
+		SELECT MIN(mailbox) FROM queue_messages WHERE state = 'waiting'
+		UNION ALL
+		SELECT (SELECT MIN(m.mailbox) FROM queue_messages m WHERE m.state = 'waiting' AND m.mailbox > mailboxes.mailbox) FROM mailboxes WHERE mailbox IS NOT NULL)
+	SELECT mailbox FROM mailboxes WHERE mailbox IS NOT NULL AND EXISTS (SELECT 1 FROM queue_messages m
+		WHERE m.state = 'waiting' AND m.mailbox = mailboxes.mailbox AND (m.next_try <= ? OR m.next_try > ?) AND m.node IS NULL)`
+	dueLogins = `WITH RECURSIVE logins (mailbox, login) AS (
+		SELECT CAST(? AS TEXT), (SELECT MIN(login) FROM queue_messages WHERE state = 'waiting' AND mailbox = ?)
+		UNION ALL
+		SELECT mailbox, (SELECT MIN(m.login) FROM queue_messages m WHERE m.state = 'waiting' AND m.mailbox = logins.mailbox AND m.login > logins.login)
+		FROM logins WHERE login IS NOT NULL),
+	due (login, since) AS (SELECT login, COALESCE(
+		(SELECT m.next_try FROM queue_messages m WHERE m.state = 'waiting' AND m.mailbox = logins.mailbox AND m.login = logins.login
+			AND m.next_try <= ? AND m.node IS NULL ORDER BY m.next_try LIMIT 1),
+		(SELECT m.next_try FROM queue_messages m WHERE m.state = 'waiting' AND m.mailbox = logins.mailbox AND m.login = logins.login
+			AND m.next_try > ? AND m.node IS NULL ORDER BY m.next_try LIMIT 1)) FROM logins WHERE login IS NOT NULL)
+	SELECT login, since FROM due WHERE since IS NOT NULL`
+	firstDue = `(SELECT id FROM queue_messages WHERE state = 'waiting' AND mailbox = ? AND login = ? AND %s AND node IS NULL
+		ORDER BY next_try, accepted, id LIMIT 1%s)`
+)
 
 // DueMailboxes gives the mailboxes that have messages whose time has come and that nobody delivers. A message whose next
 // try is further away than furthest is due as well: the clock was set back.
 func (s *Store) DueMailboxes(ctx context.Context, now time.Time, furthest time.Duration) ([]string, error) {
-	const query = `WITH RECURSIVE mailboxes (mailbox) AS (
-			SELECT MIN(mailbox) FROM queue_messages WHERE state = 'waiting'
-			UNION ALL
-			SELECT (SELECT MIN(m.mailbox) FROM queue_messages m WHERE m.state = 'waiting' AND m.mailbox > mailboxes.mailbox) FROM mailboxes WHERE mailbox IS NOT NULL)
-		SELECT mailbox FROM mailboxes WHERE mailbox IS NOT NULL AND EXISTS (SELECT 1 FROM queue_messages m
-			WHERE m.state = 'waiting' AND m.mailbox = mailboxes.mailbox AND (m.next_try <= ? OR m.next_try > ?) AND m.node IS NULL)`
-	found, err := rows(ctx, s.reader, scanText, query, now.UnixMilli(), now.Add(furthest).UnixMilli())
+	found, err := rows(ctx, s.reader, scanText, dueMailboxes, now.UnixMilli(), now.Add(furthest).UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("mailboxes with messages that are due: %w", err)
 	}
@@ -34,17 +51,6 @@ func scanText(row scanner) (text string, err error) {
 
 // DueLogins gives the logins that have messages due in a mailbox, with the time since when the first of each is.
 func (s *Store) DueLogins(ctx context.Context, mailbox string, now time.Time, furthest time.Duration) (map[string]time.Time, error) {
-	const query = `WITH RECURSIVE logins (mailbox, login) AS (
-			SELECT CAST(? AS TEXT), (SELECT MIN(login) FROM queue_messages WHERE state = 'waiting' AND mailbox = ?)
-			UNION ALL
-			SELECT mailbox, (SELECT MIN(m.login) FROM queue_messages m WHERE m.state = 'waiting' AND m.mailbox = logins.mailbox AND m.login > logins.login)
-			FROM logins WHERE login IS NOT NULL),
-		due (login, since) AS (SELECT login, COALESCE(
-			(SELECT m.next_try FROM queue_messages m WHERE m.state = 'waiting' AND m.mailbox = logins.mailbox AND m.login = logins.login
-				AND m.next_try <= ? AND m.node IS NULL ORDER BY m.next_try LIMIT 1),
-			(SELECT m.next_try FROM queue_messages m WHERE m.state = 'waiting' AND m.mailbox = logins.mailbox AND m.login = logins.login
-				AND m.next_try > ? AND m.node IS NULL ORDER BY m.next_try LIMIT 1)) FROM logins WHERE login IS NOT NULL)
-		SELECT login, since FROM due WHERE since IS NOT NULL`
 	due := make(map[string]time.Time)
 	_, err := rows(ctx, s.reader, func(row scanner) (struct{}, error) {
 		var login string
@@ -52,7 +58,7 @@ func (s *Store) DueLogins(ctx context.Context, mailbox string, now time.Time, fu
 		err := row.Scan(&login, &since)
 		due[login] = fromMillis(since)
 		return struct{}{}, err
-	}, query, mailbox, mailbox, now.UnixMilli(), now.Add(furthest).UnixMilli())
+	}, dueLogins, mailbox, mailbox, now.UnixMilli(), now.Add(furthest).UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("messages of %s that are due: %w", mailbox, err)
 	}
@@ -61,10 +67,7 @@ func (s *Store) DueLogins(ctx context.Context, mailbox string, now time.Time, fu
 
 // Claim takes the message of a login in a mailbox that has been due longest for a node; the id is empty if there is none.
 func (s *Store) Claim(ctx context.Context, mailbox, login, node string, now time.Time, furthest time.Duration) (id string, err error) {
-	first := func(when string) string {
-		return `(SELECT id FROM queue_messages WHERE state = 'waiting' AND mailbox = ? AND login = ? AND ` + when + ` AND node IS NULL
-			ORDER BY next_try, accepted, id LIMIT 1` + s.engine.skipLocked() + `)`
-	}
+	first := func(when string) string { return fmt.Sprintf(firstDue, when, s.engine.skipLocked()) }
 	claim := `UPDATE queue_messages SET node = ? WHERE id = COALESCE(` + first(`next_try <= ?`) + `, ` + first(`next_try > ?`) + `) AND node IS NULL RETURNING id`
 	err = s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) error {
 		id = ""
