@@ -117,7 +117,7 @@ func (g *Gate) SignIn(ctx context.Context, attempt Attempt, open func(context.Co
 	if err := g.settle(ctx, attempt, login, grant, refusal, began, open); err != nil {
 		return Grant{}, err
 	}
-	g.stamp(apppassword.Use{ID: grant.Password, At: began, From: attempt.Remote.Addr(), Client: cut(attempt.Client)})
+	g.stamp(apppassword.Use{ID: grant.Password, At: began, From: attempt.Remote.Addr(), Protocol: string(attempt.Protocol), Client: cut(attempt.Client)})
 	return grant, nil
 }
 

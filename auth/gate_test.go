@@ -148,7 +148,7 @@ func TestSignInAllowed(t *testing.T) {
 		if diff := cmp.Diff([]audit.SignIn{event}, f.events); diff != "" {
 			t.Errorf("%s: audit (-want +got):\n%s", protocol, diff)
 		}
-		use := apppassword.Use{ID: "pw-1", At: gateNoon, From: netip.MustParseAddr("192.0.2.1"), Client: "Mutt 2.2"}
+		use := apppassword.Use{ID: "pw-1", At: gateNoon, From: netip.MustParseAddr("192.0.2.1"), Protocol: string(protocol), Client: "Mutt 2.2"}
 		if len(f.stamps) != 1 || f.stamps[0] != use {
 			t.Errorf("%s: stamped %+v, want %+v once", protocol, f.stamps, use)
 		}

@@ -50,10 +50,11 @@ type Evidence struct {
 
 // Use is a successful sign-in with an app password.
 type Use struct {
-	ID     string // of the password
-	At     time.Time
-	From   netip.Addr
-	Client string // what the client calls itself; written by a stranger
+	ID       string // of the password
+	At       time.Time
+	From     netip.Addr
+	Protocol string // imap or smtp; empty where that was not noted
+	Client   string // what the client calls itself; written by a stranger
 }
 
 // Hasher is a keyed pseudo-random function with several keys.

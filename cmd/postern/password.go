@@ -146,15 +146,19 @@ func state(admin *gateway.Admin, r apppassword.Record) string {
 	return "valid until " + shortTime(r.Expires)
 }
 
-// from says from where a password was last used, and by which client. A stranger chose the client's name.
+// from says from where a password was last used, by which protocol and by which client. A stranger chose the client's name.
 func from(use apppassword.Use) string {
-	switch {
-	case !use.From.IsValid():
+	if !use.From.IsValid() {
 		return "–"
-	case use.Client == "":
-		return use.From.String()
 	}
-	return use.From.String() + " " + terminal.Text(use.Client)
+	said := use.From.String()
+	if use.Protocol != "" {
+		said += " " + use.Protocol
+	}
+	if use.Client != "" {
+		said += " " + terminal.Text(use.Client)
+	}
+	return said
 }
 
 // listJSON prints a line for each password. Times that are not set are left out.
@@ -180,7 +184,7 @@ func listJSON(c *cobra.Command, admin *gateway.Admin, records []apppassword.Reco
 			line["legacy_tls"] = true
 		}
 		if r.LastUse.From.IsValid() {
-			line["last_used_from"], line["last_used_client"] = r.LastUse.From, r.LastUse.Client
+			line["last_used_from"], line["last_used_protocol"], line["last_used_client"] = r.LastUse.From, r.LastUse.Protocol, r.LastUse.Client
 		}
 		if err := printJSON(c, line); err != nil {
 			return err

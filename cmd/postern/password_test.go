@@ -19,6 +19,9 @@ func TestI38LastUse(t *testing.T) {
 			t.Errorf("client %q: got %q want %q", client, got, want)
 		}
 	}
+	if got, want := from(apppassword.Use{From: address, Protocol: "smtp", Client: "copier"}), "10.0.8.31 smtp copier"; got != want {
+		t.Errorf("with a protocol: got %q want %q", got, want)
+	}
 	if got, want := from(apppassword.Use{}), "–"; got != want {
 		t.Errorf("never used: got %q want %q", got, want)
 	}

@@ -41,7 +41,8 @@ func fill(b *testing.B, s *Store, n int) {
 	err := s.inTransaction(b.Context(), func(tx *sql.Tx) error {
 		for i := range n {
 			hash := sha256.Sum256(fmt.Append(nil, i))
-			_, err := tx.ExecContext(b.Context(), `INSERT INTO app_passwords VALUES
+			_, err := tx.ExecContext(b.Context(), `INSERT INTO app_passwords
+				(id, login, label, protocols, networks, legacy_tls, read_only, created, expires, revoked, hash, evidence, used_at, used_from, used_client) VALUES
 				(?, ?, 'copier on floor 3', '["smtp"]', '["10.0.8.0/24"]', 0, 0, 1795510800000, NULL, NULL, ?,
 				'{"method":"command-line","by":"root","at":"2026-11-24T09:00:00Z"}', 1795510800000, '10.0.8.9', 'copier')`,
 				fmt.Sprint("id", i), fmt.Sprint("copier-", i), hash[:])

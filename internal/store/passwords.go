@@ -47,10 +47,11 @@ func (e Evidence) column() (string, error) {
 
 // Use is a sign-in with a password.
 type Use struct {
-	ID     string // of the password
-	At     time.Time
-	From   netip.Addr
-	Client string // written by a stranger
+	ID       string // of the password
+	At       time.Time
+	From     netip.Addr
+	Protocol string // imap or smtp; empty where that was not noted
+	Client   string // written by a stranger
 }
 
 // AddPassword adds a password under the hash of its secret. It fails if the ID or the hash is there already. LastUse and
@@ -81,7 +82,7 @@ func (s *Store) AddPassword(ctx context.Context, p Password, hash []byte) error 
 
 const (
 	passwordColumns = `id, login, label, protocols, networks, legacy_tls, read_only, created, expires, revoked, evidence,
-		used_at, used_from, used_client, hash_key`
+		used_at, used_from, COALESCE(used_protocol, ''), used_client, hash_key`
 	passwordByHashSQL = `SELECT ` + passwordColumns + ` FROM app_passwords WHERE hash = ?`
 )
 
@@ -174,7 +175,7 @@ func (s *Store) RevokePassword(ctx context.Context, id string, at time.Time) err
 // StampUses notes last uses, all or none. A use older than the one that is noted changes nothing, and neither does one of
 // a password that is not there.
 func (s *Store) StampUses(ctx context.Context, uses []Use) error {
-	const update = `UPDATE app_passwords SET used_at = ?, used_from = ?, used_client = ?
+	const update = `UPDATE app_passwords SET used_at = ?, used_from = ?, used_protocol = ?, used_client = ?
 		WHERE id = ? AND (used_at IS NULL OR used_at <= ?)`
 	// Several gateways note uses of the same passwords: in one order, so that none waits for another in a circle.
 	uses = slices.SortedStableFunc(slices.Values(uses), func(a, b Use) int { return cmp.Compare(a.ID, b.ID) })
@@ -185,7 +186,7 @@ func (s *Store) StampUses(ctx context.Context, uses []Use) error {
 				from = use.From.String()
 			}
 			at := millis(use.At)
-			if _, err := tx.ExecContext(ctx, update, at, from, printable(use.Client), use.ID, at); err != nil {
+			if _, err := tx.ExecContext(ctx, update, at, from, use.Protocol, printable(use.Client), use.ID, at); err != nil {
 				return err
 			}
 		}
@@ -202,7 +203,7 @@ func scanPassword(row scanner) (p Password, err error) {
 	var protocols, networks, evidence, from string
 	var created, expires, revoked, used sql.NullInt64
 	err = row.Scan(&p.ID, &p.Login, &p.Label, &protocols, &networks, &p.LegacyTLS, &p.ReadOnly, &created, &expires, &revoked,
-		&evidence, &used, &from, &p.LastUse.Client, &p.HashKey)
+		&evidence, &used, &from, &p.LastUse.Protocol, &p.LastUse.Client, &p.HashKey)
 	if err != nil {
 		return Password{}, err
 	}

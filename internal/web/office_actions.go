@@ -27,10 +27,14 @@ func (p *Portal) lockLogin(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// unlockLogin takes the lock from a login.
+// unlockLogin takes the lock from a login. It gives access back, so who does it has proved a second factor just now; to take
+// access away asks for none, so that nothing stands in the way of an emergency.
 func (p *Portal) unlockLogin(w http.ResponseWriter, r *http.Request) {
 	login, ok := p.overview(w, r, r.PostFormValue("login"))
 	if !ok {
+		return
+	}
+	if _, ok := p.proven(w, r, ownFactors, loginPath(login.Login.Login)); !ok {
 		return
 	}
 	if p.done(w, r, "unlocking a login", p.config.Office.Unlock(r.Context(), login.Login.Login, actor(r))) {

@@ -63,7 +63,7 @@ func TestOfficeOfTenThousand(t *testing.T) {
 
 func TestOfficeLogin(t *testing.T) {
 	h := busyOffice(t)
-	h.office.records[0].LastUse = apppassword.Use{At: start.Add(-time.Hour), From: netip.MustParseAddr("10.0.8.31"), Client: "copier"}
+	h.office.records[0].LastUse = apppassword.Use{At: start.Add(-time.Hour), From: netip.MustParseAddr("10.0.8.31"), Protocol: "smtp", Client: "copier"}
 	policy := h.office.logins[0].Policy
 	policy.Origins = map[string]config.Origin{"protocols": {Line: 17}, "networks": {Override: true, Line: 30}}
 	h.office.entries = []audit.Entry{entry(1, `"kind":"sign-in","outcome":"refused","reason":"wrong-password","session":"s9","login":"copier-3","remote":"10.0.8.31:4000"`)}
@@ -79,7 +79,7 @@ func TestOfficeLogin(t *testing.T) {
 			[]string{"they make their app passwords themselves"}},
 	} {
 		a := h.signedIn(test.who).get("/admin/login?name=COPIER-3").want(200, append(test.want,
-			"scans@contoso.example", "its own entry, line 31", "Copier, 2nd floor", "pw1", "10.0.8.31", "by root@contoso.example")...)
+			"scans@contoso.example", "its own entry, line 31", "Copier, 2nd floor", "pw1", "10.0.8.31 · SMTP (sending)", "by root@contoso.example")...)
 		a.lacks(test.lacks...)
 		if t.Failed() {
 			t.Fatal(role)
@@ -153,6 +153,7 @@ func TestOfficeNeedsAProof(t *testing.T) {
 	h := busyOffice(t)
 	c := h.signedIn(root) // signed in, and nothing more
 	for path, form := range map[string]url.Values{
+		"/admin/unlock":              {"login": {"copier-4"}},
 		"/admin/passwords/pw1/renew": {"login": {"copier-3"}}, "/admin/factors/reset": {"login": {alice.Username}},
 		"/admin/issue": {"login": {"copier-3"}, "label": {"x"}, "use": {"sending"}, "ticket": {strings.Repeat("t", 26)}},
 	} {
@@ -163,7 +164,9 @@ func TestOfficeNeedsAProof(t *testing.T) {
 	if a := c.get("/admin/issue?login=copier-3&label=x"); !strings.Contains(a.Location, url.QueryEscape("/admin/issue?label=x&login=copier-3")) {
 		t.Errorf("got to %q, want the way back in it", a.Location)
 	}
-	c.wantEvents()
+	if c.wantEvents(); !h.office.logins[1].Locked {
+		t.Error("a login was unlocked without a proof")
+	}
 	c.post("/admin/lock", url.Values{"login": {"copier-3"}}).want(303)
 	old := root
 	old.Evidence = []Evidence{{Method: "totp", At: start.Add(-11 * time.Minute)}}

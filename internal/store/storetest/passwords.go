@@ -146,8 +146,8 @@ func passwordRevoked(t *testing.T, s *store.Store) {
 func usesStamped(t *testing.T, s *store.Store) {
 	add(t, s, full(), sparse())
 	from := netip.MustParseAddr("10.0.8.9")
-	newer := store.Use{ID: "full", At: kept(start.Add(2 * time.Second)), From: from, Client: "newer"}
-	older := store.Use{ID: "full", At: kept(start.Add(time.Second)), From: netip.MustParseAddr("fe80::1%eth0"), Client: "older"}
+	newer := store.Use{ID: "full", At: kept(start.Add(2 * time.Second)), From: from, Protocol: "imap", Client: "newer"}
+	older := store.Use{ID: "full", At: kept(start.Add(time.Second)), From: netip.MustParseAddr("fe80::1%eth0"), Protocol: "smtp", Client: "older"}
 	bare := store.Use{ID: "sparse", At: kept(start)}
 	must(t, s.StampUses(t.Context(), nil))
 	must(t, s.StampUses(t.Context(), []store.Use{older, newer, bare, {ID: "absent", At: start, From: from}}))
