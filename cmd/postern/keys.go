@@ -45,9 +45,7 @@ in force that each has hashed.`,
 	path := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON, one key a line")
 	c.RunE = administer(path, func(c *cobra.Command, _ []string, admin *gateway.Admin) error {
-		told, over := walking(c)
-		list, err := admin.Keys(c.Context(), told)
-		over()
+		list, err := admin.Keys(c.Context())
 		if err != nil {
 			return err
 		}

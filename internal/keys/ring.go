@@ -133,13 +133,13 @@ func (r *Ring) Unseal(sealed, ad []byte) ([]byte, error) {
 	return plaintext, nil
 }
 
-// prefixSize is how long the beginning of everything sealed is that names its key: a byte of Tink's, and the key's id
+// SealerSize is how long the beginning of everything sealed is that names its key: a byte of Tink's, and the key's id
 // (Tink wire format, section "Output prefix").
-const prefixSize = 5
+const SealerSize = 5
 
 // sealer gives the id of the key that something was sealed with.
 func sealer(sealed []byte) (id uint32, known bool) {
-	if len(sealed) < prefixSize || sealed[0] != 1 {
+	if len(sealed) < SealerSize || sealed[0] != 1 {
 		return 0, false
 	}
 	return binary.BigEndian.Uint32(sealed[1:]), true

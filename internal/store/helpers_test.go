@@ -31,7 +31,13 @@ func database(t testing.TB) string {
 // openAt opens a store until the end of the test.
 func openAt(t testing.TB, path string, ring *keys.Ring) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), "sqlite:"+path, ring)
+	return openDSN(t, "sqlite:"+path, ring)
+}
+
+// openDSN opens a store of either engine until the end of the test.
+func openDSN(t testing.TB, dsn string, ring *keys.Ring) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), dsn, ring)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +47,12 @@ func openAt(t testing.TB, path string, ring *keys.Ring) *Store {
 		}
 	})
 	return s
+}
+
+// onBothEngines runs a test with an empty database of SQLite, and with one of PostgreSQL.
+func onBothEngines(t *testing.T, test func(t *testing.T, dsn string)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, "sqlite:"+database(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, postgrestest.DSN(t)) })
 }
 
 // makeAt makes a database and closes it.

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,14 +24,13 @@ func sessionPlace(hash []byte) []byte { return append([]byte("session "), hash..
 type sealedWorld struct {
 	*Store
 	ring *keys.Ring
-	path string
+	dsn  string
 }
 
-func newSealedWorld(t *testing.T, each int) *sealedWorld {
+func newSealedWorld(t *testing.T, dsn string, each int) *sealedWorld {
 	t.Helper()
 	ring := newRing(t)
-	path := database(t)
-	w := &sealedWorld{openAt(t, path, ring), ring, path}
+	w := &sealedWorld{openDSN(t, dsn, ring), ring, dsn}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -76,13 +76,18 @@ func (w *sealedWorld) check(t *testing.T) (current, old int) {
 	if err != nil || len(found.Broken) > 0 {
 		t.Fatalf("got %v, %v; want everything to open", found.Broken, err)
 	}
+	if counted, err := w.CountSealed(t.Context()); err != nil || !maps.Equal(counted, found.Counts) {
+		t.Fatalf("counted %v, %v; what was opened is %v", counted, err, found.Counts)
+	}
 	seal, _ := w.ring.Primaries()
 	return found.Counts[seal], total(found.Counts) - found.Counts[seal]
 }
 
-func TestI42EverythingSealedIsSealedAnew(t *testing.T) {
+func TestI42EverythingSealedIsSealedAnew(t *testing.T) { onBothEngines(t, everythingIsSealedAnew) }
+
+func everythingIsSealedAnew(t *testing.T, dsn string) {
 	const each = 70 // more than a batch
-	w := newSealedWorld(t, each)
+	w := newSealedWorld(t, dsn, each)
 	print := w.Print([]byte("alice"))
 	w.rotate(t)
 	if current, old := w.check(t); current != 0 || old != 8*each+1 {
@@ -98,7 +103,7 @@ func TestI42EverythingSealedIsSealedAnew(t *testing.T) {
 	if current, old := w.check(t); current != 8*each+1 || old != 0 {
 		t.Errorf("with the old keys gone: %d and %d records", current, old)
 	}
-	again := openAt(t, w.path, w.ring)
+	again := openDSN(t, w.dsn, w.ring)
 	if got, err := again.LoadTokenCache(t.Context(), w.cacheKey(3)); err != nil || string(got) != "tokens n3" {
 		t.Errorf("a token cache is %q, %v", got, err)
 	}
@@ -128,7 +133,7 @@ func TestI42ResealKilledAnywhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := openAt(t, os.Getenv("POSTERN_TEST_DB"), ring)
+		s := openDSN(t, os.Getenv("POSTERN_TEST_DB"), ring)
 		_, err = s.ResealAll(t.Context(), sessionPlace, func(Sealing) {
 			if steps--; steps < 0 {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -140,12 +145,16 @@ func TestI42ResealKilledAnywhere(t *testing.T) {
 		}
 		return
 	}
-	w := newSealedWorld(t, 5)
+	onBothEngines(t, resealKilledAnywhere)
+}
+
+func resealKilledAnywhere(t *testing.T, dsn string) {
+	w := newSealedWorld(t, dsn, 5)
 	w.rotate(t)
 	_, before := w.check(t)
 	for step := 0; ; step++ {
 		child := exec.Command(os.Args[0], "-test.run", "^TestI42ResealKilledAnywhere$")
-		child.Env = append(os.Environ(), "POSTERN_TEST_KILL_AT="+strconv.Itoa(step), "POSTERN_TEST_KEYS="+w.ring.Path(), "POSTERN_TEST_DB="+w.path)
+		child.Env = append(os.Environ(), "POSTERN_TEST_KILL_AT="+strconv.Itoa(step), "POSTERN_TEST_KEYS="+w.ring.Path(), "POSTERN_TEST_DB="+w.dsn)
 		output, err := child.CombinedOutput()
 		current, old := w.check(t)
 		if current+old != before {
@@ -169,13 +178,15 @@ func TestI42ResealKilledAnywhere(t *testing.T) {
 }
 
 // TestI42ResealUnderLoad: what others write meanwhile is what is there in the end, and opens.
-func TestI42ResealUnderLoad(t *testing.T) {
-	w := newSealedWorld(t, 40)
+func TestI42ResealUnderLoad(t *testing.T) { onBothEngines(t, resealUnderLoad) }
+
+func resealUnderLoad(t *testing.T, dsn string) {
+	w := newSealedWorld(t, dsn, 40)
 	other, err := keys.Open(w.ring.Path())
 	if err != nil {
 		t.Fatal(err)
 	}
-	busy := openAt(t, w.path, other)
+	busy := openDSN(t, w.dsn, other)
 	over := make(chan struct{})
 	var load sync.WaitGroup
 	last := make([]string, 40)
@@ -224,7 +235,7 @@ func TestI42ResealUnderLoad(t *testing.T) {
 
 // TestBrokenRecordsAreNamedAndLeft: one that does not open stops nothing.
 func TestBrokenRecordsAreNamedAndLeft(t *testing.T) {
-	w := newSealedWorld(t, 3)
+	w := newSealedWorld(t, "sqlite:"+database(t), 3)
 	if _, err := w.writer.ExecContext(t.Context(), `UPDATE factors SET object_id = 'eve' WHERE id = 'n1'`); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +249,8 @@ func TestBrokenRecordsAreNamedAndLeft(t *testing.T) {
 // TestI42WithoutTheKeyNothingChanges: with a keys file of another ring, or from before a rotation, the store does not open, and
 // no byte of it changes.
 func TestI42WithoutTheKeyNothingChanges(t *testing.T) {
-	w := newSealedWorld(t, 3)
+	path := database(t)
+	w := newSealedWorld(t, "sqlite:"+path, 3)
 	old, err := os.ReadFile(w.ring.Path())
 	if err != nil {
 		t.Fatal(err)
@@ -258,16 +270,16 @@ func TestI42WithoutTheKeyNothingChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bytes := contents(t, filepath.Dir(w.path))
+	bytes := contents(t, filepath.Dir(path))
 	for name, ring := range map[string]*keys.Ring{"of another ring": newRing(t), "from before the rotation": stale} {
-		s, err := Open(t.Context(), "sqlite:"+w.path, ring)
+		s, err := Open(t.Context(), w.dsn, ring)
 		if err == nil {
 			s.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), "bring back the") {
 			t.Errorf("keys %s: got %v, want it refused, with what to do", name, err)
 		}
-		for file, content := range contents(t, filepath.Dir(w.path)) {
+		for file, content := range contents(t, filepath.Dir(path)) {
 			if content != bytes[file] {
 				t.Errorf("keys %s: %s has changed", name, file)
 			}
