@@ -101,7 +101,7 @@ func (h *siem) received(t *testing.T) error {
 		at = int(line.Seq)
 		have = max(have, at)
 		head := fmt.Sprintf(" localhost postern %s [meta sequenceId=\"%d\"]\n", line.Kind, at)
-		if got := string(rest[1]); strings.TrimPrefix(got, " ") != log[at-1] || !strings.HasSuffix(string(rest[0]), head) {
+		if got := string(rest[1]); got != log[at-1] || !strings.HasSuffix(string(rest[0]), head) {
 			return fmt.Errorf("got %q and %q, want %q and %q", rest[0], got, head, log[at-1])
 		}
 	}
