@@ -320,12 +320,28 @@ func TestSessionsOfTheOldProcess(t *testing.T) {
 	}
 	alice, reader := g.named(t, "alice@contoso.example"), g.named(t, "scans-reader")
 	locked, moved, stays := g.signIn(t, reader, "imap")[0], g.signIn(t, alice, "smtp")[0], g.signIn(t, alice, "imap")[0]
+	killed := g.signIn(t, reader, "imap")[0]
 	u := d.upgrade(t)
+	g.signIn(t, reader, "imap")
+	var ids []string
+	eventually(t, readyTime, "two sessions of the old process and one of the new one are listed", func() error {
+		if ids = d.sessionsOf(t, "scans-reader"); len(ids) != 3 {
+			return fmt.Errorf("%d are", len(ids))
+		}
+		return nil
+	})
+	if said := d.admin(t, "session", "kill", ids[1]); !strings.Contains(said, "ended: 1") {
+		t.Errorf("killing one of the old process's: %q", said)
+	}
+	_, _ = killed.ended(t, endTime)
 	d.admin(t, "user", "lock", "scans-reader", "--reason", "test")
 	_, _ = locked.ended(t, endTime)
 	d.change(t, "protocols: [imap, smtp], send", "protocols: [imap], send")
 	_, _ = moved.ended(t, 10*time.Second)
 	stays.say(t, "c OK", "DONE")
+	if told, code := (command{path: postern, args: []string{"session", "kill", "nosuch", "-c", d.config}}).try(t); code != 1 || !strings.Contains(told, `there is no session "nosuch"`) {
+		t.Errorf("got %q and exit code %d, want that there is none, and 1", told, code)
+	}
 	if log := g.stderr.String(); strings.Contains(log, "not taken up") {
 		t.Errorf("the old process complains of the new configuration:\n%s", log)
 	}

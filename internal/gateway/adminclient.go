@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -31,20 +32,59 @@ func Reach(socket string) *Running {
 		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: adminTimeout}}
 }
 
-// Sessions gives the live sessions, the oldest first.
+// Sessions gives the live sessions, the oldest first, with those that are left in processes that were succeeded.
 func (r *Running) Sessions(ctx context.Context) ([]Session, error) {
-	var sessions []Session
-	err := r.ask(ctx, http.MethodGet, "/sessions", nil, &sessions)
+	all, err := r.sessions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, before := range r.predecessors() {
+		left, err := before.sessions(ctx)
+		if err != nil && !errors.Is(err, errNoGateway) {
+			return nil, err
+		}
+		all = append(all, left...)
+	}
+	slices.SortStableFunc(all, func(a, b Session) int { return a.Since.Compare(b.Since) })
+	return all, nil
+}
+
+func (r *Running) sessions(ctx context.Context) (sessions []Session, err error) {
+	err = r.ask(ctx, http.MethodGet, "/sessions", nil, &sessions)
 	return sessions, err
 }
 
-// Cut ends sessions, and gives their number.
+// Cut ends sessions, and gives their number. Those that are left in processes that were succeeded are among them.
 func (r *Running) Cut(ctx context.Context, c Cut) (int, error) {
+	n, err := r.cut(ctx, c)
+	for _, before := range r.predecessors() {
+		more, failed := before.cut(ctx, c)
+		n += more
+		switch {
+		case failed == nil && errors.Is(err, errNoSession):
+			err = nil // it was there
+		case failed != nil && !errors.Is(failed, errNoGateway) && !errors.Is(failed, errNoSession):
+			err = errors.Join(err, failed)
+		}
+	}
+	return n, err
+}
+
+func (r *Running) cut(ctx context.Context, c Cut) (int, error) {
 	var answer struct {
 		Count int `json:"count"`
 	}
 	err := r.ask(ctx, http.MethodPost, "/sessions/cut", c, &answer)
 	return answer.Count, err
+}
+
+// predecessors gives the processes that the running one has succeeded, and that may have sessions left.
+func (r *Running) predecessors() []*Running {
+	var all []*Running
+	for _, socket := range formerSockets(r.socket) {
+		all = append(all, Reach(socket))
+	}
+	return all
 }
 
 // Reload has the gateway take up its configuration file, and says what has changed.
@@ -108,6 +148,9 @@ func (r *Running) ask(ctx context.Context, method, path string, order, answer an
 		if err := decoder.Decode(&problem); err != nil || problem.Error == "" {
 			return fmt.Errorf("the gateway at %s answers %s", r.socket, response.Status)
 		}
+		if response.StatusCode == http.StatusNotFound {
+			return noSessionError(problem.Error)
+		}
 		return errors.New(problem.Error)
 	}
 	if err := decoder.Decode(answer); err != nil {
@@ -115,6 +158,15 @@ func (r *Running) ask(ctx context.Context, method, path string, order, answer an
 	}
 	return nil
 }
+
+// errNoSession is what the error of a command is that found no such session.
+var errNoSession = errors.New("there is no such session")
+
+// noSessionError is one in the gateway's words.
+type noSessionError string
+
+func (e noSessionError) Error() string      { return string(e) }
+func (noSessionError) Is(target error) bool { return target == errNoSession }
 
 // errNoGateway is wrapped by the error of a command that found no running gateway.
 var errNoGateway = errors.New("no gateway runs with this configuration")

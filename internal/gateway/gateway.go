@@ -250,6 +250,7 @@ func (g *Gateway) open(o Options, first *generation, changes []change) (serveAdm
 // that shares the store, this one does without: what matters, locks and revocations, reaches it through the store.
 func (g *Gateway) openAdmin() (serve func(), err error) {
 	socket := g.generation().config.AdminSocket
+	removeDeadSockets(socket)
 	g.admin, serve, err = startAdmin(g.sockets, socket, &g.sessions, g.state.Audit, g.state.Keys, g.log, g.orders()...)
 	if errors.Is(err, errSocketTaken) {
 		g.log.Warn("this gateway cannot be reached by postern session", "socket", socket, "error", err)
@@ -333,6 +334,9 @@ func (g *Gateway) finish(ctx context.Context) error {
 	}
 	g.stop()
 	g.stopWatch()
+	if g.admin != nil {
+		g.admin.close()
+	}
 	err := errors.Join(g.closePortal(ctx), g.closeMonitoring())
 	g.wait.Wait()
 	g.queue.Close(ctx)

@@ -144,9 +144,7 @@ func (g *Gateway) HandOver(ctx context.Context, last time.Duration) error {
 	defer cancel()
 	g.stopping.Store(true)
 	g.letGo()
-	if g.admin != nil {
-		g.admin.leave()
-	}
+	g.leaveAdmin()
 	g.queue.Rest()
 	err := errors.Join(g.trail.close(), g.upgrade.successor.Yield())
 	settled := time.AfterFunc(settleTime, g.stop)
