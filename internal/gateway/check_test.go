@@ -239,7 +239,7 @@ func TestCheckNamesEachFault(t *testing.T) {
 			_ = os.Chmod(filepath.Join(c.folder, "postern.audit"), 0o644)
 		}, "machine: file modes", preflight.Failed, []string{"chmod o="}},
 		{"keys of another", func(c *checked) { c.write("postern.keys", []byte("{}")) }, "machine: keys", preflight.Failed, nil},
-		{"a certificate for another", func(c *checked) { c.replace("domain: localhost", "domain: mail.contoso.example") }, "machine: certificate", preflight.Warning,
+		{"a certificate for another", func(c *checked) { c.replace("domain: localhost", "domain: mail.contoso.example") }, "machine: config", preflight.Warning,
 			[]string{"mail.contoso.example"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
