@@ -24,6 +24,9 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	if err := leaveNoDump(); err != nil {
+		fmt.Fprintln(os.Stderr, err) // nothing depends on it
+	}
 	err := newRoot().ExecuteContext(ctx)
 	var usage usageError
 	var warnings warningsError

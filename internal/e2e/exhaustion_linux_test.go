@@ -22,6 +22,9 @@ func (g *gateway) filesLeft(t *testing.T, more int) (before string) {
 	t.Helper()
 	before = strings.Fields(command{path: need(t, "prlimit"), args: []string{"--pid", g.pid(), "--nofile", "--noheadings", "--output", "SOFT"}}.must(t))[0]
 	open, err := os.ReadDir(filepath.Join("/proc", g.pid(), "fd"))
+	if errors.Is(err, os.ErrPermission) {
+		t.Skip("the gateway's descriptors are root's alone to see")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,9 +7,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,16 +51,20 @@ func (d *deployment) withPortal(t *testing.T, s *simulator, g *gateway) {
 	g.CAFile = write(t, t.TempDir(), "both.pem", string(both))
 }
 
-// TestI41StolenFilesHoldNoSecret is a run with everything that has a secret in it: app passwords, right and wrong ones, made
+// TestI41StolenFilesHoldNoSecret is a day with everything that has a secret in it: app passwords, right and wrong ones, made
 // on the server and in the portal; tokens of a person and of the application; the portal's cookies and an authenticator's
-// key; the gateway's keys. Then somebody steals the database with its log, the audit log, the program's log at its most
-// talkative, what it writes when it crashes, and the process list. None of the secrets is in any of them, in any encoding.
+// key; the gateway's keys; mail that waits in the queue; a backup; the commands of an administrator. Then somebody steals
+// the database with its log, the backup, the audit log, the program's log at its most talkative, what it writes when it
+// crashes, the figures, what the commands have said, and the process list. None of the secrets is in any of them, in any
+// encoding; and no core file is written of the crash.
 func TestI41StolenFilesHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	program := binary(t, program)
 	s := startSim(t, program)
 	d, g := deploy(t, s, s.upstreams())
 	d.withPortal(t, s, g)
+	figures := freeAddress(t)
+	d.change(t, "device: {protocols: [smtp]}", "device: {protocols: [smtp], send: {delivery: queue}}", "policies:\n", "metrics: {address: \""+figures+"\"}\npolicies:\n")
 	d.serve(t, g, program, "--verbose")
 	l := &leaks{}
 	cookies := func(name string, r *reader) {
@@ -115,6 +122,13 @@ func TestI41StolenFilesHoldNoSecret(t *testing.T) {
 		t.Errorf("the store has %d tokens, want those of a person and of the application", n)
 	}
 	own := d.ownKeys(t)
+	d.administer(t, g, l, program, figures)
+	if n := d.secretsInTheStore(t, l); n < 4 {
+		t.Errorf("after the rotation the store has %d tokens", n)
+	}
+	for _, more := range d.ownKeys(t).forms {
+		own.forms = append(own.forms, more)
+	}
 
 	d.search(t, g, l)
 	d.searchFiles(t, own, keyFile, secretFile, keysFile)
@@ -127,10 +141,57 @@ func TestI41StolenFilesHoldNoSecret(t *testing.T) {
 		t.Errorf("the program's log has no crash, or is not talkative:\n%s", g.stderr)
 	}
 	read := strings.Join(append(d.searchFiles(t, l, keyFile, secretFile), d.searchFiles(t, own, keyFile, secretFile, keysFile)...), " ")
-	for _, want := range []string{"postern.audit", "postern.db", "postern.db-wal"} {
+	for _, want := range []string{"postern.audit", "postern.audit.heads", "backup.tar", "postern.db", "postern.db-wal"} {
 		if !strings.Contains(read, want) {
 			t.Errorf("searched %s, want %s among them", read, want)
 		}
+	}
+	if strings.Contains(read, "core") {
+		t.Errorf("the crash has left a core file: %s", read)
+	}
+}
+
+// administer is what an administrator does in a day, with mail in the queue meanwhile. What the commands say is searched later
+// with all that anybody was told; the figures are searched here.
+func (d *deployment) administer(t *testing.T, g *gateway, l *leaks, program, figures string) {
+	t.Helper()
+	const words = "kingfisher-over-the-canal-at-noon" // of a message: nobody's but its reader's
+	l.add("text of a message", words)
+	held := d.smtpSubmit(t, g, g.named(t, "copier-3"), "bob@fabrikam.example", "Subject: "+words+"\r\n\r\n"+words)
+	_, id, found := strings.Cut(held, " queued as ")
+	if !found {
+		t.Fatalf("got %q, want it queued", held)
+	}
+	id = strings.Fields(id)[0]
+	d.command(t, program, 0, "backup", filepath.Join(d.folder, "backup.tar"))
+	for _, args := range []string{"user list", "password list", "session list", "queue list", "lockdown status", "keys list", "keys check",
+		"forecast", "certificate list", "audit search", "audit export --format jsonl", "audit export --format csv", "audit export --format ocsf",
+		"audit heads", "user show copier-3", "config diff"} {
+		d.command(t, program, 0, strings.Fields(args)...)
+	}
+	command{path: program, args: []string{"queue", "show", id, "-c", d.config}}.try(t) // it may have gone by now
+	d.command(t, program, 0, "user", "lock", "scans-reader", "--reason", "a day like others")
+	d.command(t, program, 0, "user", "unlock", "scans-reader")
+	d.command(t, program, 0, "password", "revoke", d.passwordOf(t, "scans-reader"))
+	d.command(t, program, 0, "keys", "rotate")
+	d.command(t, program, 0, "log", "level", "debug")
+	d.command(t, program, 0, "reload")
+	d.command(t, program, 0, "backup", filepath.Join(d.folder, "backup-later.tar"))
+	for _, path := range []string{"/metrics", "/readyz", "/livez"} {
+		answer, err := http.Get("http://" + figures + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		if err != nil || len(text) == 0 {
+			t.Errorf("%s gave %d bytes, %v", path, len(text), err)
+		}
+		_ = answer.Body.Close()
+		l.in(t, path, text)
+	}
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", g.cmd.Process.Pid))
+	if err == nil && !regexp.MustCompile(`Max core file size +0 +0 `).Match(limits) {
+		t.Errorf("the gateway may leave a core file:\n%s", limits)
 	}
 }
 
