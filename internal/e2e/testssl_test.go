@@ -69,13 +69,11 @@ func (d door) testssl(t *testing.T, questions ...string) []finding {
 	return findings
 }
 
-// TestTestssl has testssl.sh look at listeners: at the versions of an ordinary one and of one for old TLS, and with POSTERN_LONG,
-// for which it wants minutes, at everything of a listener of each profile.
-func TestTestssl(t *testing.T) {
-	t.Parallel()
+// testssl has testssl.sh look at listeners: at the versions of an ordinary one and of one for old TLS, and with POSTERN_LONG, for which
+// it wants minutes, at everything of a listener of each profile.
+func (h house) testssl(t *testing.T) {
 	need(t, "testssl")
 	need(t, "hexdump") // which it wants
-	h := startHouse(t)
 	doors, questions := []door{h.doors[0], h.doors[6]}, []string{"--protocols"}
 	if os.Getenv("POSTERN_LONG") != "" {
 		doors = []door{h.doors[0], h.doors[3], h.doors[4], h.doors[6]}
