@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,8 +38,15 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"waitfor": waitFor, "enqueue": enqueue},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"waitfor": waitFor, "enqueue": enqueue, "terminate": terminate},
 	})
+}
+
+// terminate ends the process that the last command has named in JSON.
+func terminate(s *testscript.TestScript, _ bool, _ []string) {
+	var named struct{ PID int }
+	s.Check(json.Unmarshal([]byte(s.ReadFile("stdout")), &named))
+	s.Check(syscall.Kill(named.PID, syscall.SIGTERM))
 }
 
 // waitFor waits until a file is there.

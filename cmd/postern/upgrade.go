@@ -37,7 +37,7 @@ Sessions go on in the old process, which ends when the last of them has, or afte
 		}
 		done, err := running.Upgrade(c.Context(), *drain)
 		if err != nil {
-			return fmt.Errorf("the old process goes on: %w", err)
+			return err
 		}
 		if *asJSON {
 			return printJSON(c, done)

@@ -131,7 +131,11 @@ func (g *Gateway) orderUpgrade(_ context.Context, by string, order io.Reader) (a
 	if err := readOrder(order, &o); err != nil {
 		return nil, err
 	}
-	return g.Upgrade(by, o.Drain)
+	done, err := g.Upgrade(by, o.Drain)
+	if err != nil {
+		return nil, fmt.Errorf("the old process goes on: %w", err)
+	}
+	return done, nil
 }
 
 // HandOver leaves everything to the successor that serves, and ends when nobody needs this process any more. It stops accepting;

@@ -188,7 +188,7 @@ func (p *Plan) listener(ctx context.Context, s *sheet, what, at string) {
 	_, port, _ := net.SplitHostPort(at)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		s.add(checkListener, Failed, "stop the program that has it, or name another address", fmt.Sprintf("ss -ltnp 'sport = :%s'", port), "%s is taken by another program", name)
+		s.add(checkListener, Failed, "stop the program that has it, or name another address; where it is systemd, by a socket unit of the gateway's, all is well", fmt.Sprintf("ss -ltnp 'sport = :%s'", port), "%s is taken by another program", name)
 	case errors.Is(err, fs.ErrPermission):
 		s.add(checkListener, Warning, "ports below 1024 are for root and for who has CAP_NET_BIND_SERVICE, which deploy/postern.service gives", "sudo postern check",
 			"%s may not be taken by the user who runs this", name)
