@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// debInstalls installs the .deb into an empty root, upgrades it, and removes it again: the user and the folders are made, and what
-// is the administrator's stays. (Package house looks at the units.)
+// debInstalls installs the .deb into an empty root, upgrades it, and removes it again: the user and the folders are made, the
+// gateway's user can read what `postern init` writes there, and what is the administrator's stays. (Package house looks at the units.)
 func debInstalls(t *testing.T, deb string) {
 	dpkg := need(t, "dpkg")
 	need(t, "systemd-sysusers")
@@ -30,17 +30,22 @@ func debInstalls(t *testing.T, deb string) {
 	if err != nil || !strings.Contains(string(users), "\npostern:x:") || !strings.Contains(string(users), ":/var/lib/postern:/usr/sbin/nologin\n") {
 		t.Errorf("the users are %q, %v, want postern among them, who cannot sign in", users, err)
 	}
-	for folder, want := range map[string]string{"etc/postern": "drwxr-x--- of root", "var/lib/postern": "drwx------ of postern"} {
-		info, err := os.Stat(filepath.Join(root, folder))
+	command{path: filepath.Join(root, "usr/bin/postern"), args: []string{"init", "--out", filepath.Join(root, "etc/postern/postern.yaml"),
+		"--domain", "mail.contoso.com", "--tenant", "contoso.onmicrosoft.com", "--mailbox", "scans@contoso.com"}}.must(t)
+	for path, want := range map[string]string{
+		"etc/postern": "drwxr-x--- root:postern", "var/lib/postern": "drwx------ postern:postern",
+		"etc/postern/postern.yaml": "-rw-r----- root:postern", "etc/postern/app.pem": "-rw-r----- root:postern",
+	} {
+		info, err := os.Stat(filepath.Join(root, path))
 		if err != nil {
 			t.Fatal(err)
 		}
-		owner := map[bool]string{true: "root", false: "postern"}[info.Sys().(*syscall.Stat_t).Uid == 0]
-		if got := fmt.Sprintf("%v of %s", info.Mode(), owner); got != want {
-			t.Errorf("%s is %s, want %s", folder, got, want)
+		names := map[bool]string{true: "root", false: "postern"}
+		owner := info.Sys().(*syscall.Stat_t)
+		if got := fmt.Sprintf("%v %s:%s", info.Mode(), names[owner.Uid == 0], names[owner.Gid == 0]); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
 		}
 	}
-	write(t, filepath.Join(root, "etc/postern"), "postern.yaml", "domain: mail.contoso.com\n")
 	if out := run("--install", deb); !strings.Contains(out, "systemctl enable --now postern") {
 		t.Errorf("an upgrade says:\n%s", out)
 	}
