@@ -246,3 +246,32 @@ func TestRecipientsOfADay(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestRecipientsOfTheMailboxesDay: a message for more of them than Exchange takes from the mailbox that day does not go there: it
+// is queued, or with delivery: direct refused as temporary. One for fewer goes on.
+func TestRecipientsOfTheMailboxesDay(t *testing.T) {
+	for _, way := range []string{autoMode, direct} {
+		t.Run(way, func(t *testing.T) {
+			w := newWorld(t)
+			w.gate.send.Delivery = way
+			w.limits.RecipientsPerDay = 2
+			c := w.signIn()
+			c.deliver()
+			c.play("MAIL FROM:<scans@contoso.example>", senderOK, "RCPT TO:<bob@contoso.example>", recipientOK, "RCPT TO:<eve@contoso.example>", recipientOK)
+			c.send("DATA\r\n")
+			if way == autoMode {
+				c.expect(goAhead)
+				c.send("x\r\n.\r\n")
+				c.expectQueued()
+				if e := w.entries(); len(e) != 1 || !strings.HasPrefix(e[0].Reason, "the mailbox's recipients of this day are spent, until ") {
+					t.Errorf("in the queue: %+v", e)
+				}
+				return
+			}
+			if got := c.reply(); !strings.HasPrefix(got, "451 4.7.1 Try again later: the mailbox's recipients of this day are spent") {
+				t.Errorf("got %q", got)
+			}
+			c.deliver()
+		})
+	}
+}

@@ -3,7 +3,6 @@ package smtpproxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -55,6 +54,9 @@ func (d *dialogue) openContent(ctx context.Context, t *transaction) (answered bo
 		d.abandon()
 		return true, d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "limit", Detail: errorText(err)}, r)
 	}
+	if answered, err := d.widen(ctx, t); answered {
+		return true, err
+	}
 	if t.why == "" {
 		if answered, err := d.askForData(t); answered {
 			return true, err
@@ -105,19 +107,6 @@ func (d *dialogue) askForData(t *transaction) (done bool, err error) {
 		return true, d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "upstream-refused"}, r)
 	}
 	return false, nil
-}
-
-// spend counts the message's recipients against the policy's limit of a day. The reply has the code 0 if they fit.
-func (d *dialogue) spend(ctx context.Context, t *transaction) (reply, error) {
-	most := d.grant.Policy.Limits.RecipientsPerDay
-	until, err := d.proxy.Queue.AdmitRecipients(ctx, d.grant.Login, len(t.recipients), most)
-	switch {
-	case err != nil:
-		return replyTrouble, err
-	case !until.IsZero():
-		return say(452, fmt.Sprintf("4.5.3 The policy allows %d recipients in 24 hours; try again after %s UTC", most, until.UTC().Format("15:04"))), nil
-	}
-	return reply{}, nil
 }
 
 func errorText(err error) string {

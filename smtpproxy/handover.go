@@ -67,7 +67,7 @@ func (d *dialogue) setOut(ctx context.Context, t *transaction, parameters []para
 	case wait.Any() && way == autoMode:
 		return d.postpone(t, wait.Words(), replySenderOK)
 	case wait.Any():
-		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "limit", Detail: wait.Words()}, say(451, "4.7.1 Try again later: "+wait.Words()))
+		return d.finish(t, audit.Message{Outcome: audit.Refused, Reason: "limit", Detail: wait.Words()}, waitReply(wait))
 	}
 	t.permit = permit
 	r, err := d.openTransaction(ctx, t, parameters)
@@ -88,6 +88,9 @@ func (d *dialogue) setOut(ctx context.Context, t *transaction, parameters []para
 	d.transaction = t
 	return d.send(r)
 }
+
+// waitReply tells a client why its message cannot go at the moment.
+func waitReply(wait queue.Wait) reply { return say(451, "4.7.1 Try again later: "+wait.Words()) }
 
 // queueable reports whether a message is queued for which upstream could not be opened. What only the owner of the
 // account can mend is told to the client instead (design, section 4).

@@ -50,6 +50,14 @@ func (q *Queue) deliver(id string, permit *Permit, place *place, limits Limits) 
 	}
 	began := q.now()
 	open := openRecipients(row)
+	wait, err := permit.Widen(ctx, len(open))
+	switch {
+	case err != nil:
+		return q.leave(id, err)
+	case wait.Any():
+		q.conclude(row, m, open, began, Result{Reached: true, Err: errors.New(wait.Words())})
+		return true
+	}
 	content := q.content(ctx, row)
 	checked := &checkedContent{content: content, place: place}
 	place.begin()

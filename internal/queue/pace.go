@@ -53,6 +53,7 @@ func (w Wait) Words() string {
 type Permit struct {
 	queue      *Queue
 	submission store.Submission
+	limits     store.SubmissionLimits
 	over       atomic.Bool
 }
 
@@ -67,9 +68,9 @@ func (q *Queue) admit(ctx context.Context, mailbox, login string, l Limits, reci
 	if !q.node.lives() {
 		return nil, Wait{}, errNotAlive
 	}
-	p := &Permit{queue: q, submission: store.Submission{ID: rand.Text(), Mailbox: mailbox, Login: login, Node: q.node.id, Recipients: recipients}}
+	p := &Permit{queue: q, limits: storeLimits(l), submission: store.Submission{ID: rand.Text(), Mailbox: mailbox, Login: login, Node: q.node.id, Recipients: recipients}}
 	q.taken.set(q.taken.permits, p.submission.ID)
-	verdict, err := q.config.Store.BeginSubmission(ctx, p.submission, storeLimits(l), q.now())
+	verdict, err := q.config.Store.BeginSubmission(ctx, p.submission, p.limits, q.now())
 	if err != nil || verdict.Limit != store.Unlimited {
 		q.taken.unset(q.taken.permits, p.submission.ID)
 	}
@@ -84,6 +85,17 @@ func (q *Queue) admit(ctx context.Context, mailbox, login string, l Limits, reci
 
 func storeLimits(l Limits) store.SubmissionLimits {
 	return store.SubmissionLimits{Connections: l.Connections, PerMinute: l.PerMinute, RecipientsPerDay: l.RecipientsPerDay, LoginPerMinute: l.LoginPerMinute}
+}
+
+// Widen has a message that was admitted be for so many recipients, or says what to wait for: all of them are to fit into what is
+// left of the mailbox's day. The permit is to be given back either way.
+func (p *Permit) Widen(ctx context.Context, recipients int) (Wait, error) {
+	verdict, err := p.queue.config.Store.WidenSubmission(ctx, p.submission, recipients, p.limits, p.queue.now())
+	if err != nil {
+		return Wait{}, err
+	}
+	p.submission.Recipients = max(p.submission.Recipients, recipients)
+	return Wait{verdict.Limit, verdict.Until, verdict.Reason}, nil
 }
 
 // Sent gives the permit back for a message that upstream may have counted, with so many recipients.

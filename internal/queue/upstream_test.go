@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,6 +147,38 @@ func TestI08RecipientsOfADay(t *testing.T) {
 	w.pass(2*time.Hour + time.Minute)
 	if got := w.try(); got != 1 {
 		t.Errorf("%d messages went a day later, want the last one", got)
+	}
+}
+
+// TestI08RecipientsFitTogether: a message for more recipients than are left of the day waits as a whole, others go meanwhile, and
+// one for more than a day has goes alone. Who waits too long for that hears of it.
+func TestI08RecipientsFitTogether(t *testing.T) {
+	w := newWorld(t)
+	w.limits.RecipientsPerDay = 4
+	crowd := []string{"a@b.example", "b@b.example", "c@b.example"}
+	w.accept("alice@contoso.example", crowd...)
+	w.pass(time.Second)
+	large := w.accept("alice@contoso.example", crowd...)
+	w.try()
+	e := w.entry(large)
+	if len(w.sent) != 1 || e == nil || e.Tries != 1 || !strings.Contains(e.Reason, "recipients of this day are spent, until 1") {
+		t.Fatalf("sent %d; the second one: %+v", len(w.sent), e)
+	}
+	w.accept("alice@contoso.example", "a@b.example")
+	if w.try(); len(w.sent) != 2 {
+		t.Errorf("the one for a single recipient has not gone")
+	}
+	for range 27 {
+		w.pass(time.Hour)
+		w.try()
+	}
+	if w.entry(large) != nil {
+		t.Errorf("a day later it has not gone: %+v", w.entry(large))
+	}
+	w.pass(26 * time.Hour)
+	w.accept("alice@contoso.example", append(crowd, "d@b.example", "e@b.example")...)
+	if got := w.try(); got != 1 {
+		t.Errorf("the one for more than a day has not gone")
 	}
 }
 

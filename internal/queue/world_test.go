@@ -65,7 +65,9 @@ func TestOnPostgreSQL(t *testing.T) {
 		"I03BrokenDiskSendsNothingTwice": TestI03BrokenDiskSendsNothingTwice, "Delivered": TestDelivered, "I07Schedule": TestI07Schedule,
 		"Partly": TestPartly, "NobodyToTell": TestNobodyToTell, "I09Identity": TestI09Identity, "I09Damaged": TestI09Damaged,
 		"I08Ledger": TestI08Ledger, "I08LedgerOutlivesAProcess": TestI08LedgerOutlivesAProcess, "I45TakenOver": TestI45TakenOver,
-		"I48Clock": TestI48Clock, "I48NobodyIsTakenForDead": TestI48NobodyIsTakenForDead, "I48AtOnce": TestI48AtOnce, "PaceFollowsUpstream": TestPaceFollowsUpstream, "UnreachablePutsOffAll": TestUnreachablePutsOffAll,
+		"I08RecipientsFitTogether": TestI08RecipientsFitTogether, "I31LostAnswer": TestI31LostAnswer, "I48Clock": TestI48Clock,
+		"I48NobodyIsTakenForDead": TestI48NobodyIsTakenForDead, "I48AtOnce": TestI48AtOnce, "PaceFollowsUpstream": TestPaceFollowsUpstream,
+		"UnreachablePutsOffAll": TestUnreachablePutsOffAll,
 	} {
 		t.Run(name, test)
 	}

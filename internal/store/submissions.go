@@ -89,6 +89,40 @@ func (s *Store) BeginSubmission(ctx context.Context, submission Submission, limi
 	return v, nil
 }
 
+// WidenSubmission has a submission that was begun be for more recipients, if the mailbox may have so many more within its day.
+// A message that has more than a day allows is let go alone: what becomes of it is upstream's to say.
+func (s *Store) WidenSubmission(ctx context.Context, submission Submission, recipients int, limits SubmissionLimits, now time.Time) (v Verdict, err error) {
+	more := min(recipients, limits.RecipientsPerDay) - submission.Recipients
+	if more <= 0 {
+		return Verdict{}, nil
+	}
+	err = s.commit(ctx, false, func(ctx context.Context, tx *sql.Tx) error {
+		v = Verdict{}
+		if err := s.engine.serialise(ctx, tx, mailboxSubject(submission.Mailbox)); err != nil {
+			return err
+		}
+		var begun int
+		const active = `SELECT CAST(COALESCE(SUM(recipients), 0) AS BIGINT) FROM submissions WHERE mailbox = ?`
+		if err := tx.QueryRowContext(ctx, active, submission.Mailbox).Scan(&begun); err != nil {
+			return err
+		}
+		until, err := spent(ctx, tx, mailboxSubject(submission.Mailbox), recipientUnit, limits.RecipientsPerDay-begun-more, recipientSpan, recipientWindow, now)
+		if err != nil {
+			return err
+		}
+		if !until.IsZero() {
+			v = Verdict{Limit: RecipientLimit, Until: until}
+			return nil
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE submissions SET recipients = recipients + ? WHERE id = ?`, more, submission.ID)
+		return err
+	})
+	if err != nil {
+		return Verdict{}, fmt.Errorf("recipients of %s: %w", submission.Mailbox, err)
+	}
+	return v, nil
+}
+
 // JudgeSubmission says what BeginSubmission would, and notes nothing.
 func (s *Store) JudgeSubmission(ctx context.Context, submission Submission, limits SubmissionLimits, now time.Time) (Verdict, error) {
 	v, err := judge(ctx, s.reader, submission, limits, now)
