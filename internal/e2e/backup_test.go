@@ -91,6 +91,69 @@ func TestI46StaleBackupSendsNothingTwiceByItself(t *testing.T) {
 	}
 }
 
+// TestI46AGigabyteIsBackInTime: with a gigabyte of mail in the queue and clients that go on sending, a backup is made, and
+// restored into an empty folder, and the gateway serves there, within the quarter of an hour that there is for it.
+func TestI46AGigabyteIsBackInTime(t *testing.T) {
+	if os.Getenv("POSTERN_LONG") == "" {
+		t.Skip("it writes 4 GB; POSTERN_LONG=1 runs it")
+	}
+	const (
+		messages = 52
+		limit    = 15 * time.Minute
+	)
+	program := binary(t, program)
+	inner, outer := ownSim(t, unlimited)
+	d, g := queueing(t, inner, outer, 100_000)
+	d.serve(t, g, program)
+	user := g.named(t, "alice@contoso.example")
+	inner.Tenant.Faults.Add(tenant.Fault{Point: tenant.SMTPMail, Reply: "451 4.3.2 Temporary server error"})
+	body := "Subject: a scan\r\n\r\n" + strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\r\n", 20<<20/66)
+	began := time.Now()
+	for range messages {
+		if got := d.smtpSubmit(t, g, user, "bob@contoso.example", body); !strings.HasPrefix(got, "250") {
+			t.Fatalf("got %q, want it queued", got)
+		}
+	}
+	t.Logf("%d messages of %d MB were accepted in %v", messages, len(body)>>20, time.Since(began).Round(time.Second))
+	var sent ledger
+	over := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 3 {
+		clients.Go(func() { sendUntil(t, g, user, over, &sent) })
+	}
+	copied := filepath.Join(t.TempDir(), "backup.tar")
+	began = time.Now()
+	d.command(t, program, 0, "backup", copied)
+	made := time.Since(began)
+	close(over)
+	clients.Wait()
+	info, err := os.Stat(copied)
+	if err != nil || info.Size() < 1<<30 {
+		t.Fatalf("the backup is %v, %v; want a gigabyte", info, err)
+	}
+	g.kill()
+	folder := filepath.Join(t.TempDir(), "new")
+	began = time.Now()
+	d.command(t, program, 0, "restore", copied, "--to", folder)
+	content, err := os.ReadFile(filepath.Join(d.folder, keysFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, folder, keysFile, string(content))
+	restored := &deployment{folder: folder, authority: d.authority, config: filepath.Join(folder, "postern.yaml")}
+	g.process = start(t, program, "serve", "-c", restored.config)
+	g.listening(t, g.SMTPS)
+	took := time.Since(began)
+	t.Logf("a backup of %d MB under load took %v, and %d messages were accepted meanwhile; restored and served after %v", info.Size()>>20,
+		made.Round(100*time.Millisecond), len(sent.all()), took.Round(100*time.Millisecond))
+	if made > limit || took > limit {
+		t.Errorf("the backup took %v and the restore %v, want %v at most", made, took, limit)
+	}
+	began = time.Now()
+	restored.command(t, program, 0, "keys", "list")
+	t.Logf("keys list took %v", time.Since(began).Round(10*time.Millisecond))
+}
+
 // atLeast is an error for less than so many.
 func atLeast(n, want int) error {
 	if n < want {
