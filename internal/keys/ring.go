@@ -151,6 +151,12 @@ func (r *Ring) Current(sealed []byte) bool {
 	return known && id == r.keys.Load().sealers[0]
 }
 
+// SoleSealer gives the id of the one key that seals, where the file has no other: whatever opens is under it.
+func (r *Ring) SoleSealer() (id uint32, is bool) {
+	k := r.keys.Load()
+	return k.sealers[0], len(k.sealers) == 1
+}
+
 // Sealer gives the id of the key that something was sealed with; 0 for what no ring has sealed.
 func Sealer(sealed []byte) uint32 {
 	id, _ := sealer(sealed)

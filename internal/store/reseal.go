@@ -116,14 +116,24 @@ func (s *Store) CheckSealed(ctx context.Context, sessionPlace func(hash []byte) 
 	return s.walk(ctx, sessionPlace, told, false)
 }
 
-// CountSealed counts the records by the key that they are sealed with, as the first bytes of each say; it opens none of them. On
-// PostgreSQL no more than these bytes are read.
+// CountSealed counts the records by the key that they are sealed with, and opens none of them. Where the keys file has one key
+// that seals, they are under it, and SQL counts the rows. Otherwise the first bytes of each say it: PostgreSQL reads no more
+// than these, SQLite walks through the whole of each.
 func (s *Store) CountSealed(ctx context.Context) (map[uint32]int, error) {
 	so := Sealing{Counts: make(map[uint32]int)}
 	if err := s.walkPrintKey(ctx, &so, false); err != nil {
 		return nil, err
 	}
+	sole, alone := s.ring.SoleSealer()
 	for _, table := range sealedTables(func([]byte) []byte { return nil }) {
+		if alone {
+			var n int
+			if err := s.reader.QueryRowContext(ctx, `SELECT COUNT(*) FROM `+table.table).Scan(&n); err != nil {
+				return nil, fmt.Errorf("counting %s: %w", table.words, err)
+			}
+			so.Counts[sole] += n
+			continue
+		}
 		query := fmt.Sprintf(`SELECT substr(sealed, 1, %d) AS sealer, COUNT(*) FROM %s GROUP BY sealer`, keys.SealerSize, table.table)
 		counts, err := rows(ctx, s.reader, readSealerCount, query)
 		if err != nil {
