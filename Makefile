@@ -13,7 +13,7 @@ demo: build ## run Postern beside its simulator of Exchange Online and Entra ID
 	@bin/postern demo
 
 test: tools ## run every test, with the race detector
-	POSTERN_TEST_TOOLS=$(if $(CI),require,skip) go test -race -timeout 20m ./...
+	POSTERN_TEST_TOOLS=$(if $(CI),require,skip) go test -race -timeout 45m ./...
 
 tools: ## install the mail clients and servers that the end-to-end tests use (Debian, as root)
 	@.ci/tools
