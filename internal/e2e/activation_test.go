@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -95,6 +97,32 @@ func TestServiceManagerIsTold(t *testing.T) {
 	}
 	n.await(t, readyTime, "RELOADING=1", "MONOTONIC_USEC=")
 	n.await(t, readyTime, "READY=1")
+	g.signalled(t, syscall.SIGTERM)
+	n.await(t, stopTime, "STOPPING=1")
+	if code := g.endsWithin(t, stopTime); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+// TestServiceManagerThatDoesNotListen: it holds up neither service nor stop.
+func TestServiceManagerThatDoesNotListen(t *testing.T) {
+	postern := binary(t, program)
+	s := startSim(t, postern)
+	d, g := deploy(t, s, s.upstreams())
+	n := listenForNotices(t)
+	t.Setenv("NOTIFY_SOCKET", n.path)
+	t.Setenv("WATCHDOG_USEC", "3000")
+	for filled := false; !filled; { // what may wait is a few notices
+		conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.path, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		_, err = conn.Write([]byte("STATUS=filled"))
+		filled = errors.Is(err, os.ErrDeadlineExceeded)
+		_ = conn.Close()
+	}
+	d.serve(t, g, postern)
+	g.signIn(t, g.named(t, "alice@contoso.example"), "smtp")[0].conn.Close()
 	g.stop(t)
-	n.await(t, time.Second, "STOPPING=1")
 }

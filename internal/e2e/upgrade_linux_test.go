@@ -89,7 +89,7 @@ func stopSuccessor(t *testing.T, pid int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := time.AfterFunc(stopTime, func() { _ = process.Kill() })
+	ended := time.AfterFunc(stopTime, func() { _ = process.Signal(syscall.SIGQUIT) }) // for its goroutines
 	defer ended.Stop()
 	state, err := process.Wait()
 	if err != nil || state.ExitCode() != 0 {

@@ -2,6 +2,7 @@ package handover
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -92,18 +94,19 @@ func (s *Successor) awaitServing(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { s.talk.close() })
 	defer stop()
 	said, err := s.talk.hear()
+	var foreign *json.SyntaxError
 	switch {
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("the successor does not serve within %s", StartTime)
 	case ctx.Err() != nil:
 		return fmt.Errorf("the successor was given up: %w", ctx.Err())
+	case errors.As(err, &foreign), err == nil && !said.Serving && said.Failed == "":
+		return errors.New("the successor speaks another language: it is too old or too new for this")
 	case err != nil:
 		s.end() // what it had to say is in the log
 		return fmt.Errorf("the successor ended before it served: %w", s.how())
 	case said.Failed != "":
 		return fmt.Errorf("the successor does not start: %s", said.Failed)
-	case !said.Serving:
-		return errors.New("the successor speaks another language: it is too old or too new for this")
 	}
 	return nil
 }
@@ -116,17 +119,24 @@ func (s *Successor) how() error {
 	return s.err
 }
 
-// end sees to it that the successor is no more.
+// endTime is how long a successor that does not serve may take to end when it is asked to.
+const endTime = 3 * time.Second
+
+// end sees to it that a successor that does not serve is no more.
 func (s *Successor) end() {
 	s.talk.close()
 	select {
+	case <-s.ended: // by itself
+		return
+	case <-time.After(endTime / 10):
+	}
+	_ = syscall.Kill(s.PID, syscall.SIGTERM)
+	select {
 	case <-s.ended:
 		return
-	case <-time.After(time.Second): // it may be on its way out by itself
+	case <-time.After(endTime):
 	}
-	if process, err := os.FindProcess(s.PID); err == nil {
-		_ = process.Kill()
-	}
+	_ = syscall.Kill(s.PID, syscall.SIGKILL)
 	<-s.ended
 }
 
@@ -136,8 +146,12 @@ func (s *Successor) Yield() error {
 	return s.talk.say(saying{Yours: true})
 }
 
-// Forsake ends a successor that serves and is not to after all.
-func (s *Successor) Forsake() { s.end() }
+// Forsake asks a successor that serves to end: it is not wanted after all. It takes its time for that, as any stop does, and is not
+// waited for.
+func (s *Successor) Forsake() {
+	s.talk.close()
+	_ = syscall.Kill(s.PID, syscall.SIGTERM)
+}
 
 // Predecessor is the process that this one succeeds.
 type Predecessor struct {

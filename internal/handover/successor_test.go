@@ -113,7 +113,7 @@ func TestNoSuccessor(t *testing.T) {
 	for kind, want := range map[string]string{
 		"fails":   "the successor does not start: the configuration is wrong\nin two lines",
 		"dies":    "the successor ended before it served: exit status 7",
-		"babbles": "the successor ended before it served: exit status 0",
+		"babbles": "the successor speaks another language: it is too old or too new for this",
 		"foreign": "the successor speaks another language: it is too old or too new for this",
 	} {
 		t.Run(kind, func(t *testing.T) {
