@@ -20,9 +20,11 @@ var measurements = []measurement{
 	submissions("auto", "one connection", "1/s", oneConnection),
 	submissions("auto", "30 MB messages", "MB/s", bigMessages),
 	submissions("queue", "new connections", "1/s", newConnections),
+	submissions("queue", "32 kept connections", "1/s", keptConnections),
 	submissions("queue", "one connection", "1/s", oneConnection),
 	submissions("queue", "30 MB messages", "MB/s", bigMessages),
 	submissions("unlimited-queue", "new connections", "1/s", newConnections),
+	submissions("unlimited-queue", "32 kept connections", "1/s", keptConnections),
 	submissions("unlimited-queue", "one connection", "1/s", oneConnection),
 	submissions("unlimited-queue", "30 MB messages", "MB/s", bigMessages),
 }

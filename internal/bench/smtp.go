@@ -85,10 +85,13 @@ func message(from string, size int) string {
 	return "From: " + from + "\r\n\r\n" + strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnop\r\n", size/64) + "."
 }
 
-// newConnections submits a message over each of many connections, 32 at once.
+// atOnce is how many clients there are at the same time.
+const atOnce = 32
+
+// newConnections submits a message over each of many connections.
 func newConnections(t *target, as credentials, span time.Duration) (int, error) {
 	text := message(as.mailbox, smallSize)
-	return parallel(32, span, func() error {
+	return parallel(atOnce, span, func() error {
 		c, err := t.submitter(as)
 		if err != nil {
 			return err
@@ -98,6 +101,25 @@ func newConnections(t *target, as credentials, span time.Duration) (int, error) 
 			return err
 		}
 		return c.exchange("QUIT", "221")
+	})
+}
+
+// keptConnections submits messages over as many connections, each message behind the one before it.
+func keptConnections(t *target, as credentials, span time.Duration) (int, error) {
+	text := message(as.mailbox, smallSize)
+	idle := make(chan *client, atOnce)
+	for range atOnce {
+		c, err := t.submitter(as)
+		if err != nil {
+			return 0, err
+		}
+		defer c.conn.Close()
+		idle <- c
+	}
+	return parallel(atOnce, span, func() error {
+		c := <-idle
+		defer func() { idle <- c }()
+		return c.submit(as, text)
 	})
 }
 
