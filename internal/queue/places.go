@@ -20,7 +20,8 @@ const (
 // places bound how many messages are on their way at the same time, whatever their mailboxes: each has a connection to
 // upstream and buffers. A message that hangs makes its place free and goes on in one of others that are kept for such. The
 // next messages of its mailbox start there, until one of them comes to its end without hanging. So mailboxes that hang
-// wait for each other, and never do the healthy wait for them (threat model I-08).
+// wait for each other, and the healthy do not wait for them (threat model I-08), unless more than maxHanging hang for the first
+// time at once: those that find no place there keep the one that they have until they do.
 type places struct {
 	healthy, hanging chan struct{}
 
